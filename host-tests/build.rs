@@ -1,0 +1,42 @@
+//! Generates the host side of Spin's interfaces from the WIT of the very spin-sdk that the component is built with.
+
+use std::{env, fs, path::PathBuf};
+
+use anyhow::{Context, Result};
+use cargo_metadata::MetadataCommand;
+
+fn main() -> Result<()> {
+    println!("cargo::rerun-if-changed=../Cargo.lock");
+    let metadata = MetadataCommand::new()
+        .other_options(["--locked".into(), "--filter-platform".into(), env::var("TARGET")?])
+        .exec()
+        .context("asking cargo for the workspace's packages")?;
+    let sdk = metadata.packages.iter().find(|package| package.name == "spin-sdk").context("finding spin-sdk")?;
+    let wit = sdk.manifest_path.parent().context("finding spin-sdk's folder")?.join("wit");
+    let bindings = format!(
+        r##"wasmtime::component::bindgen!({{
+    path: {path:?},
+    inline: r#"
+        package nearest-replica:host;
+        world host {{
+            include spin:sdk/spin-sdk-pg;
+            include spin:sdk/spin-sdk-variables;
+        }}
+    "#,
+    world: "nearest-replica:host/host",
+    with: {{
+        "spin:postgres/postgres@4.2.0.connection": super::postgres::Connection,
+        "spin:postgres/postgres@4.2.0.connection-builder": super::postgres::Builder,
+    }},
+    imports: {{ default: async | trappable }},
+    trappable_error_type: {{
+        "spin:postgres/postgres@4.2.0.error" => spin::postgres::postgres::Error,
+        "spin:variables/variables@3.0.0.error" => spin::variables::variables::Error,
+    }},
+}});
+"##,
+        path = wit.as_str()
+    );
+    let out = PathBuf::from(env::var("OUT_DIR")?).join("bindings.rs");
+    fs::write(&out, bindings).with_context(|| format!("writing {}", out.display()))
+}

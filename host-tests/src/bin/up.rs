@@ -1,0 +1,160 @@
+//! `make up`: three regions on this machine, or one Machine in front of a database of yours.
+
+use std::fmt::Write;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use host_tests::machine::{Host, Machine, Setup, build_component};
+use host_tests::postgres::{Cluster, PRIMARY};
+use host_tests::spin::Logs;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Regions with a replica.
+const REPLICAS: [&str; 2] = ["fra", "syd"];
+
+/// Serves the component on this machine until Ctrl-C.
+#[derive(Parser)]
+struct Arguments {
+    /// Serve one Machine in front of this database instead of a cluster of our own. FLY_REGION and
+    /// SPIN_VARIABLE_* are passed on.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = not_empty)]
+    database_url: Option<String>,
+    /// A real Spin to serve with, instead of the in-house host.
+    #[arg(long, env = "SPIN", value_parser = not_empty)]
+    spin: Option<PathBuf>,
+    /// The first of the ports to listen on.
+    #[arg(long, env = "PORT", default_value_t = 3000)]
+    port: u16,
+}
+
+fn not_empty(value: &str) -> Result<String, String> {
+    if value.is_empty() { Err("must not be empty: leave it out instead".to_owned()) } else { Ok(value.to_owned()) }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let serving = serve(arguments);
+    // Whatever has been started by then is stopped in its Drop.
+    tokio::select! {
+        outcome = serving => outcome,
+        _ = interrupt.recv() => { step("stopping"); Ok(()) }
+        _ = terminate.recv() => { step("stopping"); Ok(()) }
+    }
+}
+
+async fn serve(arguments: Arguments) -> Result<()> {
+    let host = match &arguments.spin {
+        Some(program) if !program.is_file() => {
+            bail!("SPIN is {}, which is not a file: write the path of a `spin` program", program.display())
+        }
+        Some(program) => Host::Spin(program.clone()),
+        None => Host::InHouse,
+    };
+    let addresses = addresses(arguments.port, if arguments.database_url.is_some() { 1 } else { 1 + REPLICAS.len() })?;
+    step("building the component");
+    build_component()?;
+    match arguments.database_url {
+        Some(url) => serve_one(&host, url, addresses[0]).await,
+        None => serve_three(&host, &addresses).await,
+    }
+}
+
+async fn serve_three(host: &Host, addresses: &[SocketAddr]) -> Result<()> {
+    step("starting PostgreSQL: a primary in sjc, replicas in fra and syd");
+    let cluster = Cluster::start(&REPLICAS).await?;
+    let mut machines = Vec::new();
+    for (server, &address) in cluster.servers().zip(addresses) {
+        step(&format!("starting a Machine in {}", server.name()));
+        let mut setup = Setup::in_region(server.name(), &cluster, host);
+        setup.listen = Some(address);
+        setup.logs = Logs::echoing(server.name());
+        setup.access_log = true;
+        machines.push((server.name(), Machine::start(host, setup).await?));
+    }
+    let mut table = format!("{:<8}{:<26}{:<12}role\n", "region", "Machine", "reads from");
+    for (region, machine) in &machines {
+        let answer = machine.client().await?.get("/").await?;
+        if !answer.status.is_success() {
+            bail!("the Machine in {region} answered {}: {}", answer.status, answer.body);
+        }
+        let (url, server) = (format!("http://{}/", machine.address()), reads_from(&cluster, region).await?);
+        writeln!(table, "{region:<8}{url:<26}{server:<12}{}", answer.header("database-role"))?;
+    }
+    print!("\n{table}");
+    println!("\nready (Ctrl-C stops everything); try:");
+    for (_, machine) in &machines {
+        println!("  curl -i http://{}/", machine.address());
+    }
+    std::future::pending().await
+}
+
+/// The server whose own list of clients has the Machine of a region.
+async fn reads_from<'a>(cluster: &'a Cluster, region: &str) -> Result<&'a str> {
+    let question = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nearest-replica-{region}' AND datname IS NOT NULL"
+    );
+    for server in cluster.servers() {
+        if server.ask(&question).await? != "0" {
+            return Ok(server.name());
+        }
+    }
+    bail!("no server of the cluster knows the Machine in {region} (the primary is in {PRIMARY})")
+}
+
+async fn serve_one(host: &Host, url: String, address: SocketAddr) -> Result<()> {
+    let mut setup = Setup { listen: Some(address), access_log: true, ..Setup::default() }.env("DATABASE_URL", url);
+    setup.logs = Logs::echoing("|");
+    let passed_on = |name: &str| name == "FLY_REGION" || name.starts_with("SPIN_VARIABLE_");
+    setup.environment.extend(std::env::vars().filter(|(name, _)| passed_on(name)));
+    let machine = Machine::start(host, setup).await?;
+    let answer = machine.client().await?.get("/").await?;
+    if answer.status.is_success() {
+        println!("\nready (Ctrl-C stops it): the database is a {}; try:", answer.header("database-role"));
+    } else {
+        println!("\nserving, but the database does not answer yet ({}): {}\ntry:", answer.status, answer.body);
+    }
+    println!("  curl -i http://{}/", machine.address());
+    std::future::pending().await
+}
+
+/// Consecutive ports, all of them free.
+fn addresses(first: u16, count: usize) -> Result<Vec<SocketAddr>> {
+    let ports = first..=u16::MAX;
+    let addresses: Vec<_> = ports.take(count).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect();
+    for address in &addresses {
+        match TcpListener::bind(address) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                bail!(
+                    "port {} is taken: stop what listens there, or choose others with PORT=<first port>",
+                    address.port()
+                )
+            }
+            Err(error) => return Err(error).with_context(|| format!("listening on {address}")),
+        }
+    }
+    if addresses.len() < count {
+        bail!("PORT={first} leaves no room for {count} ports");
+    }
+    Ok(addresses)
+}
+
+fn step(what: &str) {
+    eprintln!("==> {what}");
+}

@@ -1,0 +1,84 @@
+//! An HTTP client that speaks as users do: one keep-alive connection, one request at a time.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// One connection to a Machine.
+pub struct Client {
+    address: SocketAddr,
+    sender: SendRequest<Empty<Bytes>>,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, which is UTF-8.
+    pub body: String,
+    /// When the request was sent.
+    pub sent: Instant,
+    /// From the request to the last byte of the body.
+    pub took: Duration,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn connect(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { address, sender })
+    }
+
+    /// `GET` of a path.
+    ///
+    /// # Errors
+    /// When the connection breaks; every status is an answer.
+    pub async fn get(&mut self, path: &str) -> Result<Answer> {
+        self.send(Method::GET, path).await
+    }
+
+    /// Any request without a body.
+    ///
+    /// # Errors
+    /// When the connection breaks; every status is an answer.
+    pub async fn send(&mut self, method: Method, path: &str) -> Result<Answer> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", self.address.to_string())
+            .body(Empty::new())
+            .context("making a request")?;
+        // The connection notices only after a moment that the answer before was complete.
+        self.sender.ready().await.context("waiting for the connection")?;
+        let sent = Instant::now();
+        let response = self.sender.send_request(request).await.context("sending a request")?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.context("reading a body")?.to_bytes();
+        let body = String::from_utf8(body.to_vec()).context("reading a body")?;
+        Ok(Answer { status: parts.status, headers: parts.headers, body, sent, took: sent.elapsed() })
+    }
+}
+
+impl Answer {
+    /// A header, or an empty text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}

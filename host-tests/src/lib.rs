@@ -1,0 +1,8 @@
+//! What the tests, `make up` and `make bench` stand on: a host that imitates Spin, real Postgres clusters, and Fly
+//! Machines made of the two.
+
+pub mod client;
+pub mod machine;
+pub mod postgres;
+pub mod spin;
+pub mod world;

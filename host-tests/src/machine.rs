@@ -1,0 +1,248 @@
+//! Fly Machines: the component served with a Machine's environment, on the in-house host or on a real Spin.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::client::Client;
+use crate::postgres::{Cluster, PRIMARY, USER};
+use crate::spin::{Logs, Names, Options, Server};
+use crate::world::eventually;
+
+/// What serves the component.
+#[derive(Clone, Debug)]
+pub enum Host {
+    /// The imitation in this crate.
+    InHouse,
+    /// A real Spin: the path of its program.
+    Spin(PathBuf),
+}
+
+impl Host {
+    /// The real Spin that the variable `SPIN` names, or else the in-house host.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        match std::env::var_os("SPIN") {
+            Some(path) if !path.is_empty() => Self::Spin(path.into()),
+            _ => Self::InHouse,
+        }
+    }
+
+    /// Whether names of a private network can be made up for it.
+    #[must_use]
+    pub fn knows_private_names(&self) -> bool {
+        matches!(self, Self::InHouse)
+    }
+}
+
+/// What a Machine is told.
+#[derive(Clone, Default)]
+pub struct Setup {
+    /// Its environment; nothing of this process's own gets in.
+    pub environment: HashMap<String, String>,
+    /// Its private network, for the in-house host.
+    pub names: Names,
+    /// Where to listen; a free port where this is `None`.
+    pub listen: Option<SocketAddr>,
+    /// Where its output goes.
+    pub logs: Logs,
+    /// Whether the in-house host logs each request; Spin does that itself when asked with RUST_LOG.
+    pub access_log: bool,
+}
+
+/// The app name of the database cluster on the private network.
+const APP: &str = "db";
+const PORT: u16 = 5432;
+const REPLICA_PORT: u16 = 5433;
+
+impl Setup {
+    /// The same with one more environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// A Machine in `region` that reads from `cluster`.
+    ///
+    /// With private names its DATABASE_URL is the one that `fly postgres attach` writes. Without them the recipe's
+    /// rule for `127.0.0.1` does the same: the replica port is the port of the region's replica.
+    #[must_use]
+    pub fn in_region(region: &str, cluster: &Cluster, host: &Host) -> Self {
+        let setup = Self::default().env("FLY_REGION", region).env("SPIN_VARIABLE_PRIMARY_REGION", PRIMARY);
+        let here = cluster.servers().find(|server| server.name() == region).unwrap_or(cluster.primary());
+        let primary = cluster.primary().address();
+        if host.knows_private_names() {
+            let mut names = Names::default()
+                .with(format!("{APP}.flycast"), PORT, primary)
+                .with(format!("{APP}.flycast"), REPLICA_PORT, here.address())
+                .with(format!("top1.nearest.of.{APP}.internal"), REPLICA_PORT, here.address());
+            for server in cluster.servers() {
+                names = names.with(format!("{}.{APP}.internal", server.name()), PORT, primary).with(
+                    format!("{}.{APP}.internal", server.name()),
+                    REPLICA_PORT,
+                    server.address(),
+                );
+            }
+            let url = format!("postgres://{USER}@{APP}.flycast:{PORT}/postgres?sslmode=disable");
+            Self { names, ..setup.env("DATABASE_URL", url) }
+        } else {
+            setup
+                .env("DATABASE_URL", format!("postgres://{USER}@127.0.0.1:{}/postgres", primary.port()))
+                .env("SPIN_VARIABLE_REPLICA_PORT", here.address().port().to_string())
+                .env("SPIN_VARIABLE_ALLOWED_HOST", "postgres://127.0.0.1:*")
+        }
+    }
+}
+
+/// A running Machine. Dropping it stops what serves it; in a test that panics, its log is printed.
+pub struct Machine {
+    address: SocketAddr,
+    logs: Logs,
+    _served_by: ServedBy,
+}
+
+#[expect(dead_code, reason = "kept for their Drop")]
+enum ServedBy {
+    InHouse(Server),
+    Spin(SpinUp),
+}
+
+impl Machine {
+    /// Starts to serve the component of this repository, which must be built.
+    ///
+    /// # Errors
+    /// Where `spin up` would not start.
+    pub async fn start(host: &Host, setup: Setup) -> Result<Self> {
+        let logs = setup.logs.clone();
+        let (address, served_by) = match host {
+            Host::InHouse => {
+                let mut options = Options::new(repository().join("spin.toml"));
+                options.runtime_config = Some(repository().join("runtime-config.toml"));
+                options.environment = setup.environment;
+                options.names = setup.names;
+                let listen = setup.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+                let server = Server::start(listen, options, setup.logs, setup.access_log).await?;
+                (server.address(), ServedBy::InHouse(server))
+            }
+            Host::Spin(program) => {
+                let (address, process) = SpinUp::start(program, setup).await?;
+                (address, ServedBy::Spin(process))
+            }
+        };
+        Ok(Self { address, logs, _served_by: served_by })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it wrote.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        self.logs.text()
+    }
+
+    /// A new keep-alive connection to it.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub async fn client(&self) -> Result<Client> {
+        Client::connect(self.address).await
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- log of the Machine at {}:\n{}---", self.address, self.logs.text());
+        }
+    }
+}
+
+/// The folder of `spin.toml`.
+#[must_use]
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is in the repository")
+}
+
+/// A `spin up` process.
+struct SpinUp(Child);
+
+impl SpinUp {
+    async fn start(program: &Path, setup: Setup) -> Result<(SocketAddr, Self)> {
+        let address = match setup.listen {
+            Some(address) => address,
+            None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?,
+        };
+        let mut command = Command::new(program);
+        command
+            .args(["up", "--state-dir", "", "--from"])
+            .arg(repository().join("spin.toml"))
+            .arg("--runtime-config-file")
+            .arg(repository().join("runtime-config.toml"))
+            .args(["--listen", &address.to_string()])
+            .env_clear()
+            .envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .envs(&setup.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
+        follow(child.stdout.take(), &setup.logs);
+        follow(child.stderr.take(), &setup.logs);
+        let mut process = Self(child);
+        let ready = eventually(Duration::from_secs(60), "`spin up` to answer its health check", async || {
+            if let Ok(Some(status)) = process.0.try_wait() {
+                return Some(Err(status));
+            }
+            let mut client = Client::connect(address).await.ok()?;
+            client.get("/.well-known/spin/health").await.ok()?.status.is_success().then_some(Ok(()))
+        });
+        match ready.await {
+            Ok(Ok(())) => Ok((address, process)),
+            Ok(Err(status)) => bail!("`spin up` ended ({status}):\n{}", setup.logs.text()),
+            Err(error) => Err(error.context(setup.logs.text())),
+        }
+    }
+}
+
+impl Drop for SpinUp {
+    fn drop(&mut self) {
+        if let Ok(pid) = i32::try_from(self.0.id()) {
+            // SIGTERM, not SIGKILL: `spin up` has a child of its own to stop.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            let _ = self.0.wait();
+        }
+    }
+}
+
+fn follow(stream: Option<impl Read + Send + 'static>, logs: &Logs) {
+    let logs = logs.clone();
+    if let Some(stream) = stream {
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                logs.line(&line);
+            }
+        });
+    }
+}
+
+/// Builds the component with the command in `spin.toml`.
+///
+/// # Errors
+/// When the build fails.
+pub fn build_component() -> Result<()> {
+    let manifest = repository().join("spin.toml");
+    ensure!(manifest.is_file(), "{} is missing", manifest.display());
+    crate::spin::build(&manifest)
+}

@@ -1,0 +1,137 @@
+//! A primary and its streaming replicas, one for each region.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::Server;
+use super::binaries::{Binaries, hand_over, run};
+use super::watchdog::Watchdog;
+use crate::world::eventually;
+
+/// The superuser of every cluster, let in without a password from this machine.
+pub const USER: &str = "postgres";
+/// The region of the primary.
+pub const PRIMARY: &str = "sjc";
+
+/// A user who must say [`PASSWORD`].
+pub const PASSWORD_USER: &str = "ann";
+/// A password that is easy to take for something else in a URL.
+pub const PASSWORD: &str = "p@ss:5432/%40";
+
+/// A running cluster. Dropping it stops every server, waits, and removes the folder.
+pub struct Cluster {
+    // In the order in which they are dropped.
+    replicas: Vec<Server>,
+    primary: Server,
+    folder: TempDir,
+    watchdog: Watchdog,
+    binaries: Binaries,
+}
+
+impl Cluster {
+    /// A primary in [`PRIMARY`] and a replica in each of `regions`, all of them streaming.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not installed, or does not start.
+    pub async fn start(regions: &[&str]) -> Result<Self> {
+        let binaries = Binaries::find()?;
+        let folder = tempfile::Builder::new().prefix("nearest-replica-").tempdir().context("making a folder")?;
+        hand_over(folder.path())?;
+        let watchdog = Watchdog::over(folder.path())?;
+        let primary = new_primary(folder.path(), &binaries)?;
+        primary.start().await?;
+        primary.ask(&format!("CREATE ROLE {PASSWORD_USER} LOGIN PASSWORD '{PASSWORD}'")).await?;
+        let mut cluster = Self { replicas: Vec::new(), primary, folder, watchdog, binaries };
+        for region in regions {
+            cluster.add_replica(region).await?;
+        }
+        Ok(cluster)
+    }
+
+    async fn add_replica(&mut self, region: &str) -> Result<()> {
+        let data = self.folder.path().join(region);
+        let primary = self.primary.address();
+        let mut backup = self.binaries.command("pg_basebackup")?;
+        backup.arg("-D").arg(&data).args(["-X", "stream", "-c", "fast"]).args(["-d", &conninfo(primary, "backup")]);
+        run(backup, &format!("copying the primary for replica `{region}`"))?;
+        let replica = Server::new(region, data.clone(), self.binaries.clone())?;
+        replica.configure(&[("cluster_name", region), ("primary_conninfo", &conninfo(primary, region))])?;
+        let standby = data.join("standby.signal");
+        std::fs::write(&standby, "").context("marking the replica")?;
+        hand_over(&standby)?;
+        replica.start().await?;
+        self.replicas.push(replica);
+        self.wait_until_streaming(region).await
+    }
+
+    async fn wait_until_streaming(&self, region: &str) -> Result<()> {
+        let question = format!("SELECT state FROM pg_stat_replication WHERE application_name = '{region}'");
+        eventually(Duration::from_secs(30), &format!("replica `{region}` to stream"), async || {
+            (self.primary.ask(&question).await.ok()? == "streaming").then_some(())
+        })
+        .await
+    }
+
+    /// Where the data folders and logs are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Leaves the cluster to its watchdog, as this process does when it is killed.
+    pub fn abandon(mut self) {
+        self.watchdog.let_go();
+        std::mem::forget(self);
+    }
+
+    /// The server that takes writes.
+    #[must_use]
+    pub fn primary(&self) -> &Server {
+        &self.primary
+    }
+
+    /// The server of a region.
+    ///
+    /// # Panics
+    /// When the cluster has none there.
+    #[must_use]
+    pub fn server(&self, region: &str) -> &Server {
+        self.servers().find(|server| server.name() == region).expect("the cluster has a server in this region")
+    }
+
+    /// All servers, the primary first.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        std::iter::once(&self.primary).chain(&self.replicas)
+    }
+}
+
+fn new_primary(folder: &Path, binaries: &Binaries) -> Result<Server> {
+    let data = folder.join(PRIMARY);
+    let mut initdb = binaries.command("initdb")?;
+    initdb.arg("-D").arg(&data).args(["-U", USER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]);
+    run(initdb, "making a database cluster with initdb")?;
+    let primary = Server::new(PRIMARY, data, binaries.clone())?;
+    primary.configure(&[
+        ("cluster_name", PRIMARY),
+        ("listen_addresses", "127.0.0.1"),
+        ("unix_socket_directories", ""),
+        // As many as Fly's own image sets, for all the connections that Spin's pools may open.
+        ("max_connections", "300"),
+        ("wal_level", "replica"),
+        ("hot_standby", "on"),
+        // Nothing here outlives the test.
+        ("fsync", "off"),
+        ("shared_buffers", "16MB"),
+        ("dynamic_shared_memory_type", "posix"),
+    ])?;
+    primary.put_first_in_hba(&format!("host all {PASSWORD_USER} 127.0.0.1/32 scram-sha-256"))?;
+    Ok(primary)
+}
+
+fn conninfo(address: SocketAddr, name: &str) -> String {
+    format!("host={} port={} user={USER} application_name={name}", address.ip(), address.port())
+}

@@ -1,0 +1,9 @@
+//! Real PostgreSQL: a primary and streaming replicas in a temporary folder, started, hurt and cleaned up by tests.
+
+mod binaries;
+mod cluster;
+mod server;
+mod watchdog;
+
+pub use cluster::{Cluster, PASSWORD, PASSWORD_USER, PRIMARY, USER};
+pub use server::Server;

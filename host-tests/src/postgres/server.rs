@@ -1,0 +1,238 @@
+//! One PostgreSQL server process with its data folder.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio_postgres::{Client, NoTls};
+
+use super::USER;
+use super::binaries::Binaries;
+use crate::world::eventually;
+
+/// A server of a cluster. Dropping it stops the process and waits for it.
+pub struct Server {
+    name: String,
+    data: PathBuf,
+    port: u16,
+    binaries: Binaries,
+    process: Mutex<Option<Child>>,
+}
+
+impl Server {
+    pub(super) fn new(name: &str, data: PathBuf, binaries: Binaries) -> Result<Self> {
+        Ok(Self { name: name.to_owned(), data, port: free_port()?, binaries, process: Mutex::new(None) })
+    }
+
+    /// Its `cluster_name`, which is the region that it stands for.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Adds settings; they count from the next start.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn configure(&self, settings: &[(&str, &str)]) -> Result<()> {
+        let path = self.data.join("postgresql.conf");
+        let mut file =
+            File::options().append(true).open(&path).with_context(|| format!("opening {}", path.display()))?;
+        for (name, value) in settings {
+            writeln!(file, "{name} = '{value}'")?;
+        }
+        Ok(())
+    }
+
+    /// Adds a line to pg_hba.conf before all others.
+    pub(super) fn put_first_in_hba(&self, line: &str) -> Result<()> {
+        let path = self.data.join("pg_hba.conf");
+        let rest = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        std::fs::write(&path, format!("{line}\n{rest}")).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// The process id of its postmaster, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<Pid> {
+        self.process().as_ref().map(pid_of)
+    }
+
+    /// Starts the process and waits until it takes connections.
+    ///
+    /// # Errors
+    /// With the last lines of the server's log when it does not come up.
+    pub async fn start(&self) -> Result<()> {
+        self.spawn()?;
+        let up = eventually(Duration::from_secs(60), "the server to take connections", async || {
+            if !self.is_running() {
+                return Some(Err(anyhow::anyhow!("the process ended")));
+            }
+            self.connect().await.is_ok().then_some(Ok(()))
+        });
+        up.await
+            .and_then(|outcome| outcome)
+            .with_context(|| format!("starting PostgreSQL `{}`; its log ends with:\n{}", self.name, self.log_tail()))
+    }
+
+    /// Starts the process and returns at once.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(&self) -> Result<()> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .with_context(|| format!("opening {}", self.log_path().display()))?;
+        let mut command = self.binaries.command("postgres")?;
+        command.arg("-D").arg(&self.data).args(["-p", &self.port.to_string()]);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = command.spawn().with_context(|| format!("starting PostgreSQL `{}`", self.name))?;
+        *self.process() = Some(child);
+        Ok(())
+    }
+
+    /// A connection of our own, around every proxy and pool.
+    ///
+    /// # Errors
+    /// When the server does not take it within ten seconds.
+    pub async fn connect(&self) -> Result<Client> {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(self.port).user(USER).dbname("postgres").application_name("test");
+        let connecting = tokio::time::timeout(Duration::from_secs(10), config.connect(NoTls));
+        let (client, connection) = connecting.await.context("connecting took too long")??;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// Runs a statement that returns one value, as text.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub async fn ask(&self, statement: &str) -> Result<String> {
+        use tokio_postgres::SimpleQueryMessage::Row;
+        let client = self.connect().await?;
+        let messages = client.simple_query(statement).await.with_context(|| format!("running {statement}"))?;
+        for message in &messages {
+            if let Row(row) = message {
+                return Ok(row.get(0).unwrap_or_default().to_owned());
+            }
+        }
+        Ok(String::new())
+    }
+
+    /// Sends a signal to the postmaster: SIGSTOP, SIGCONT, SIGKILL, SIGINT (fast shutdown) or SIGQUIT (immediate).
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let process = self.process();
+        let child = process.as_ref().with_context(|| format!("`{}` is not running", self.name))?;
+        kill(pid_of(child), signal).with_context(|| format!("sending {signal} to `{}`", self.name))
+    }
+
+    /// Stops or continues every process of the server, backends too: a machine that hangs, and that comes back.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn signal_all(&self, signal: Signal) -> Result<()> {
+        let process = self.process();
+        let child = process.as_ref().with_context(|| format!("`{}` is not running", self.name))?;
+        let postmaster = pid_of(child);
+        // Backends are sessions of their own, so the group does not reach them.
+        let children = children_of(postmaster)?;
+        for pid in std::iter::once(postmaster).chain(children) {
+            match kill(pid, signal) {
+                // A backend that has just ended.
+                Err(nix::errno::Errno::ESRCH) if pid != postmaster => {}
+                sent => sent.with_context(|| format!("sending {signal} to `{}`", self.name))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the process with a signal and waits for it.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn end(&self, signal: Signal) -> Result<()> {
+        self.signal(signal)?;
+        let child = self.process().take();
+        if let Some(mut child) = child {
+            child.wait().with_context(|| format!("waiting for `{}` to end", self.name))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the process is there.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.process().as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    fn process(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.data.with_extension("log")
+    }
+
+    fn log_tail(&self) -> String {
+        let log = std::fs::read_to_string(self.log_path()).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let running = self.process().is_some();
+        if running {
+            // It may be stopped by a test, and it may be gone already.
+            let _ = self.signal_all(Signal::SIGCONT);
+            let _ = self.end(Signal::SIGQUIT);
+        }
+    }
+}
+
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).expect("process ids fit"))
+}
+
+fn children_of(parent: Pid) -> Result<Vec<Pid>> {
+    let output = std::process::Command::new("ps").args(["-A", "-o", "ppid=,pid="]).output().context("running ps")?;
+    let listing = String::from_utf8_lossy(&output.stdout).into_owned();
+    let pairs = listing.lines().filter_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<i32>);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    });
+    Ok(pairs.filter(|(ppid, _)| *ppid == parent.as_raw()).map(|(_, pid)| Pid::from_raw(pid)).collect())
+}
+
+/// A port that was free a moment ago. Two servers that ask at once get two, because each socket is still held.
+fn free_port() -> Result<u16> {
+    static TAKEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..100 {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?.local_addr()?.port();
+        if !taken.contains(&port) {
+            taken.push(port);
+            return Ok(port);
+        }
+    }
+    bail!("found no free port")
+}

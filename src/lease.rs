@@ -1,0 +1,116 @@
+//! One connection shared by the requests in flight on this instance.
+//!
+//! Spin's pool is shared by every instance and waits without bound, so an instance that keeps a connection starves
+//! the others, and one that opens a connection for each request pays a round trip each time. Here the requests in
+//! flight share one (the driver pipelines their statements); it goes back as soon as none of them is in flight, or
+//! when it gets old. One request opens it while the others wait for it.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use crate::database_url::DatabaseUrl;
+use crate::failure::Failure;
+use crate::pg::Connection;
+use crate::wake::{self, Waker};
+
+/// A connection that several requests use at once. It goes back to Spin when the last of them lets go of it.
+pub(crate) struct Lease {
+    connection: Connection,
+    opened: Instant,
+    broken: Cell<bool>,
+}
+
+impl Lease {
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Keeps every later request off this connection: it saw an error or a time-out.
+    pub(crate) fn give_up(&self) {
+        self.broken.set(true);
+    }
+}
+
+/// Whether this request opened the connection or found it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Opened,
+    Joined,
+}
+
+type Outcome = Result<Rc<Lease>, Failure>;
+
+/// The connection of one candidate.
+#[derive(Default)]
+pub(crate) struct Shared {
+    /// Weak, so that only the requests in flight keep it.
+    current: RefCell<Weak<Lease>>,
+    /// There while a request opens the next connection.
+    opening: RefCell<Option<Rc<Opening>>>,
+}
+
+/// One request opens a connection, others wait for it.
+#[derive(Default)]
+struct Opening {
+    /// Not set where the opener was given up by its own deadline.
+    outcome: OnceCell<Outcome>,
+    sleepers: RefCell<Vec<Waker>>,
+}
+
+impl Shared {
+    /// A connection not older than `lease`. Waits without bound for Spin: the caller drops the future when its time
+    /// is over, and the next one that waits for the connection opens it in its place.
+    pub(crate) async fn acquire(&self, url: &DatabaseUrl, lease: Duration) -> Result<(Rc<Lease>, Origin), Failure> {
+        loop {
+            if let Some(current) = self.usable(lease) {
+                return Ok((current, Origin::Joined));
+            }
+            let Some(opening) = self.opening.borrow().clone() else { break };
+            let (waker, woken) = wake::pair();
+            opening.sleepers.borrow_mut().push(waker);
+            woken.wait().await;
+            if let Some(outcome) = opening.outcome.get() {
+                return outcome.clone().map(|lease| (lease, Origin::Joined));
+            }
+        }
+        let turn = Turn::take(self);
+        let outcome = Connection::open(url)
+            .await
+            .map(|connection| Rc::new(Lease { connection, opened: Instant::now(), broken: Cell::new(false) }));
+        turn.finish(outcome).map(|lease| (lease, Origin::Opened))
+    }
+
+    fn usable(&self, lease: Duration) -> Option<Rc<Lease>> {
+        let current = self.current.borrow().upgrade()?;
+        (!current.broken.get() && current.opened.elapsed() < lease).then_some(current)
+    }
+}
+
+/// The right to open the next connection. Its end, finished or not, wakes those who wait.
+struct Turn<'a> {
+    shared: &'a Shared,
+    opening: Rc<Opening>,
+}
+
+impl<'a> Turn<'a> {
+    fn take(shared: &'a Shared) -> Self {
+        let opening = Rc::new(Opening::default());
+        *shared.opening.borrow_mut() = Some(Rc::clone(&opening));
+        Self { shared, opening }
+    }
+
+    fn finish(self, outcome: Outcome) -> Outcome {
+        if let Ok(lease) = &outcome {
+            *self.shared.current.borrow_mut() = Rc::downgrade(lease);
+        }
+        self.opening.outcome.get_or_init(|| outcome).clone()
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.shared.opening.take();
+        self.opening.sleepers.take();
+    }
+}

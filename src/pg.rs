@@ -1,0 +1,55 @@
+//! Spin's Postgres interface with our own failures: the only file that touches `spin_sdk::pg`.
+
+use spin_sdk::pg::{self, PgError, QueryError};
+pub use spin_sdk::pg::{DbValue, ParameterValue};
+
+use crate::database_url::DatabaseUrl;
+use crate::failure::Failure;
+
+/// The rows of an answer, with their values in the order of the columns.
+pub type Rows = Vec<Vec<DbValue>>;
+
+/// A connection out of Spin's pool; it goes back when this is dropped.
+pub struct Connection(pg::Connection);
+
+impl Connection {
+    /// Takes a connection out of the pool that Spin keeps for exactly this URL, or opens one. Waits without bound.
+    ///
+    /// # Errors
+    /// Spin tells why only as text.
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, Failure> {
+        pg::Connection::open(url.expose()).await.map(Self).map_err(|error| match error {
+            pg::Error::PgError(PgError::ConnectionFailed(text)) => Failure::from_open(&text),
+            other @ (pg::Error::Decode(_) | pg::Error::PgError(_)) => failure(other),
+        })
+    }
+
+    /// Runs one statement and collects its rows. An error after the first row counts as well: it comes only with the
+    /// result behind the rows. Waits without bound.
+    ///
+    /// # Errors
+    /// By SQLSTATE where the server has spoken.
+    pub async fn query(&self, statement: &str, params: &[ParameterValue]) -> Result<Rows, Failure> {
+        let mut result = self.0.query(statement, params.to_vec()).await.map_err(failure)?;
+        let mut rows = Rows::new();
+        while let Some(row) = result.rows().next().await {
+            rows.push(row);
+        }
+        result.result().await.map_err(failure)?;
+        Ok(rows)
+    }
+}
+
+fn failure(error: pg::Error) -> Failure {
+    match error {
+        pg::Error::PgError(PgError::QueryFailed(QueryError::DbError(error))) => {
+            Failure::Database { sqlstate: error.code, message: error.message }
+        }
+        pg::Error::PgError(PgError::QueryFailed(QueryError::Text(text))) => Failure::from_query(&text),
+        pg::Error::PgError(PgError::ConnectionFailed(text)) => Failure::Lost(text),
+        pg::Error::PgError(
+            PgError::BadParameter(text) | PgError::ValueConversionFailed(text) | PgError::Other(text),
+        )
+        | pg::Error::Decode(text) => Failure::Unusable(text),
+    }
+}

@@ -1,0 +1,28 @@
+//! One request of an instance wakes another.
+//!
+//! To the component model each request is a task of its own, and a task wakes only for events of the component model:
+//! a channel or a mutex made in Rust does not reach it. wit-bindgen 0.57's remedy, its feature `inter-task-wakeup`,
+//! traps on wasmtime 48 ("waitable cannot be used synchronously while added to a waitable set"). So the event here is
+//! one of the component model: the end of a stream that never carries anything.
+
+use spin_sdk::wasip3::wit_stream;
+use spin_sdk::wit_bindgen::{StreamReader, StreamWriter};
+
+/// Wakes its [`Woken`] when it is dropped.
+pub(crate) struct Waker(#[expect(dead_code, reason = "kept for its Drop")] StreamWriter<u8>);
+
+/// Waits for its [`Waker`] to be dropped.
+pub(crate) struct Woken(StreamReader<u8>);
+
+/// A waker and the one that it wakes.
+pub(crate) fn pair() -> (Waker, Woken) {
+    let (writer, reader) = wit_stream::new();
+    (Waker(writer), Woken(reader))
+}
+
+impl Woken {
+    pub(crate) async fn wait(mut self) {
+        // Nothing is ever written: `None` is the end.
+        let _ = self.0.next().await;
+    }
+}
