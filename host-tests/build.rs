@@ -19,17 +19,20 @@ fn main() -> Result<()> {
     inline: r#"
         package nearest-replica:host;
         world host {{
+            include spin:sdk/spin-sdk-kv;
             include spin:sdk/spin-sdk-pg;
             include spin:sdk/spin-sdk-variables;
         }}
     "#,
     world: "nearest-replica:host/host",
     with: {{
+        "spin:key-value/key-value@3.0.0.store": super::key_value::Store,
         "spin:postgres/postgres@4.2.0.connection": super::postgres::Connection,
         "spin:postgres/postgres@4.2.0.connection-builder": super::postgres::Builder,
     }},
     imports: {{ default: async | trappable }},
     trappable_error_type: {{
+        "spin:key-value/key-value@3.0.0.error" => spin::key_value::key_value::Error,
         "spin:postgres/postgres@4.2.0.error" => spin::postgres::postgres::Error,
         "spin:variables/variables@3.0.0.error" => spin::variables::variables::Error,
     }},

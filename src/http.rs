@@ -63,9 +63,9 @@ async fn reader() -> Result<Rc<Reader>, ConfigError> {
     if let Some(reader) = READER.with_borrow(Clone::clone) {
         return Ok(reader);
     }
-    let config = Config::load().await?;
-    // Another request may have come first while this one waited for the variables.
-    Ok(READER.with_borrow_mut(|slot| Rc::clone(slot.get_or_insert_with(|| Reader::new(config)))))
+    let reader = Reader::new(Config::load().await?).await;
+    // Another request may have come first while this one waited.
+    Ok(READER.with_borrow_mut(|slot| Rc::clone(slot.get_or_insert(reader))))
 }
 
 fn log_detour(reader: &Reader, role: Role, answer: &Answer, milliseconds: &str) {

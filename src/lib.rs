@@ -3,6 +3,7 @@
 //! [`http::handle`] is the component: `GET /` proves that the database chosen for this Machine answers. Another
 //! component turns the default feature `http-service` off and calls [`read::Reader::read`] with its own statements.
 
+mod board;
 pub mod candidates;
 pub mod config;
 pub mod database_url;
@@ -16,6 +17,7 @@ pub mod problem;
 pub mod read;
 pub mod region;
 mod wake;
+mod within;
 
 /// The export that Spin calls.
 #[cfg(all(feature = "http-service", target_family = "wasm"))]

@@ -2,12 +2,10 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use futures::future::{Either, select};
-use spin_sdk::time::sleep;
+use futures::future::join_all;
 use spin_sdk::wit_bindgen::spawn;
 
 use crate::candidates::{Candidate, Kind, Role, candidates, why_no_replica};
@@ -17,6 +15,7 @@ use crate::health::{Health, State};
 use crate::lease::{Origin, Shared};
 use crate::log;
 use crate::pg::{Connection, DbValue, ParameterValue, Rows};
+use crate::within::within;
 
 /// The statement that proves that a database answers and tells its role.
 pub const ROLE: &str = "SELECT pg_is_in_recovery()";
@@ -87,19 +86,23 @@ struct Target {
 }
 
 impl Reader {
-    /// Works out the candidates, and logs once where there can be no replica.
-    #[must_use]
-    pub fn new(config: Config) -> Rc<Self> {
+    /// Works out the candidates, logs once where there can be no replica, and asks what other instances have learnt.
+    pub async fn new(config: Config) -> Rc<Self> {
         if let Some(why) = why_no_replica(&config) {
             log::line("no-replica", &config, &[("reason", &why)]);
         }
         let targets = candidates(&config).into_iter().map(|candidate| Target {
-            candidate,
             shared: Shared::default(),
-            health: Health::default(),
+            health: Health::new(&candidate.url),
             surprised: Cell::new(false),
+            candidate,
         });
-        Rc::new(Self { targets: targets.collect(), config })
+        let reader = Self { targets: targets.collect(), config };
+        if reader.targets.len() > 1 {
+            // At once, so that it costs no more than the slowest.
+            join_all(reader.targets.iter().map(|target| target.health.learn())).await;
+        }
+        Rc::new(reader)
     }
 
     /// The configuration it was made for.
@@ -120,8 +123,9 @@ impl Reader {
         let mut tried = Vec::new();
         for (position, &target) in order.iter().enumerate() {
             let left = end.saturating_duration_since(Instant::now());
-            let share = left / u32::try_from(order.len() - position).unwrap_or(u32::MAX);
-            let retries = if position + 1 < order.len() { 1 } else { LAST_RETRIES };
+            // Those before the last are near, or should be: they have less to do than it takes to go around the world.
+            let last = position + 1 == order.len();
+            let (share, retries) = if last { (left, LAST_RETRIES) } else { (left.min(self.config.deadline / 4), 1) };
             let outcome = self.attempt(target, statement, params, share, retries).await;
             let kind = target.candidate.kind;
             match outcome {
@@ -180,6 +184,10 @@ impl Reader {
 
     async fn probe(self: Rc<Self>, index: usize) {
         let target = &self.targets[index];
+        if target.health.learn().await {
+            return;
+        }
+        target.health.claim().await;
         let probe = async {
             let connection = Connection::open(&target.candidate.url).await?;
             connection.query(ROLE, &[]).await
@@ -282,13 +290,5 @@ fn role(rows: &Rows) -> Result<Role, Failure> {
         Some(DbValue::Boolean(true)) => Ok(Role::Replica),
         Some(DbValue::Boolean(false)) => Ok(Role::Primary),
         other => Err(Failure::Unusable(format!("pg_is_in_recovery() answered {other:?}"))),
-    }
-}
-
-/// The result, or `None` when it is not there after `limit`; the future is dropped then.
-async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(future), pin!(sleep(limit))).await {
-        Either::Left((result, _)) => Some(result),
-        Either::Right(((), _)) => None,
     }
 }

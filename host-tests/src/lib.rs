@@ -2,6 +2,7 @@
 //! Machines made of the two.
 
 pub mod client;
+pub mod load;
 pub mod machine;
 pub mod postgres;
 pub mod spin;

@@ -12,7 +12,8 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::allowed_hosts::AllowedHosts;
-use super::bindings::spin::{postgres::postgres, variables::variables};
+use super::bindings::spin::{key_value::key_value, postgres::postgres, variables::variables};
+use super::key_value::Entries;
 use super::manifest::Manifest;
 use super::pool::Pools;
 use super::runtime_config::RuntimeConfig;
@@ -86,7 +87,15 @@ pub(super) fn prepare(options: Options, logs: Logs) -> Result<Workers> {
     let source = folder_of(&options.manifest).join(&component.source);
     let pre = compiled(&source)?;
     let pools = Pools::new(allowed, options.names.clone());
-    Ok(Workers { app: Arc::new(App { pools, variables, logs, stopping: AtomicBool::new(false) }), pre, options })
+    let app = App {
+        pools,
+        variables,
+        key_value_stores: component.key_value_stores.clone(),
+        entries: Entries::default(),
+        logs,
+        stopping: AtomicBool::new(false),
+    };
+    Ok(Workers { app: Arc::new(app), pre, options })
 }
 
 fn folder_of(manifest: &Path) -> PathBuf {
@@ -116,6 +125,7 @@ fn compile(bytes: &[u8]) -> wasmtime::Result<InstancePre<State>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    key_value::add_to_linker::<_, Spin>(&mut linker, |state| state)?;
     postgres::add_to_linker::<_, Spin>(&mut linker, |state| state)?;
     variables::add_to_linker::<_, Spin>(&mut linker, |state| state)?;
     linker.instantiate_pre(&component)

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
+use super::key_value::DEFAULT;
+
 /// A manifest of version 2. Unknown keys are refused: Spin may do something with them that this host does not.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +65,8 @@ pub(crate) struct Component {
     #[serde(default)]
     pub(crate) allowed_outbound_hosts: Vec<String>,
     #[serde(default)]
+    pub(crate) key_value_stores: Vec<String>,
+    #[serde(default)]
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) build: Option<Build>,
 }
@@ -97,6 +101,9 @@ impl Manifest {
         ensure!(trigger.route == "/...", "this host serves the route \"/...\" only");
         ensure!(self.component.contains_key(&trigger.component), "unknown component {:?}", trigger.component);
         ensure!(self.component.len() == 1, "this host serves exactly one component");
+        for label in &self.component().1.key_value_stores {
+            ensure!(label == DEFAULT, "unknown key_value_stores label {label:?}: this host has {DEFAULT:?} only");
+        }
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::Logs;
 use super::app::Options;
 use super::bindings::spin::variables::variables::{self, Error};
+use super::key_value::Entries;
 use super::pool::Pools;
 use super::variables::Variables;
 
@@ -26,6 +27,9 @@ use super::variables::Variables;
 pub(crate) struct App {
     pub(crate) pools: Pools,
     pub(crate) variables: Variables,
+    /// The labels that the component may use.
+    pub(crate) key_value_stores: Vec<String>,
+    pub(crate) entries: Entries,
     pub(crate) logs: Logs,
     /// Set when the server stops: instances that are cut off then have not failed.
     pub(crate) stopping: AtomicBool,

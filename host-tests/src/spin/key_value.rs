@@ -1,0 +1,110 @@
+//! `spin:key-value@3.0.0` over one store in memory, the `default` one, as Spin has it without a state directory.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
+
+use super::bindings::spin::key_value::key_value as wit;
+use super::bindings::spin::key_value::key_value::Error;
+use super::rows::Rows;
+use super::worker::{Spin, State};
+
+/// The label that Spin knows without a runtime configuration.
+pub(crate) const DEFAULT: &str = "default";
+
+/// The entries of a store, shared by all instances.
+#[derive(Clone, Default)]
+pub(crate) struct Entries(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+
+/// A store in the guest's hands.
+#[expect(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct Store(Entries);
+
+impl Entries {
+    fn with<R>(&self, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> R) -> R {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl wit::Host for State {
+    fn convert_error(&mut self, error: Error) -> wasmtime::Result<Error> {
+        Ok(error)
+    }
+}
+
+impl wit::HostStore for State {
+    async fn drop(&mut self, store: Resource<Store>) -> wasmtime::Result<()> {
+        self.table.delete(store)?;
+        Ok(())
+    }
+}
+
+fn entries<T: Send>(accessor: &Accessor<T, Spin>, store: &Resource<Store>) -> Result<Entries, Error> {
+    accessor.with(|mut access| {
+        access.get().table.get(store).map(|Store(entries)| entries.clone()).map_err(|_| Error::NoSuchStore)
+    })
+}
+
+impl<T: Send> wit::HostStoreWithStore<T> for Spin {
+    async fn open(accessor: &Accessor<T, Self>, label: String) -> Result<Resource<Store>, Error> {
+        accessor.with(|mut access| {
+            let state = access.get();
+            if !state.app.key_value_stores.contains(&label) {
+                return Err(Error::AccessDenied);
+            }
+            let store = Store(state.app.entries.clone());
+            state.table.push(store).map_err(|_| Error::StoreTableFull)
+        })
+    }
+
+    async fn get(accessor: &Accessor<T, Self>, store: Resource<Store>, key: String) -> Result<Option<Vec<u8>>, Error> {
+        Ok(entries(accessor, &store)?.with(|entries| entries.get(&key).cloned()))
+    }
+
+    async fn set(
+        accessor: &Accessor<T, Self>,
+        store: Resource<Store>,
+        key: String,
+        value: Vec<u8>,
+    ) -> Result<(), Error> {
+        entries(accessor, &store)?.with(|entries| entries.insert(key, value));
+        Ok(())
+    }
+
+    async fn delete(accessor: &Accessor<T, Self>, store: Resource<Store>, key: String) -> Result<(), Error> {
+        entries(accessor, &store)?.with(|entries| entries.remove(&key));
+        Ok(())
+    }
+
+    async fn exists(accessor: &Accessor<T, Self>, store: Resource<Store>, key: String) -> Result<bool, Error> {
+        Ok(entries(accessor, &store)?.with(|entries| entries.contains_key(&key)))
+    }
+
+    async fn get_keys(
+        accessor: &Accessor<T, Self>,
+        store: Resource<Store>,
+    ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), Error>>)> {
+        let (result_to, result) = oneshot::channel();
+        let (keys_to, keys) = mpsc::channel(1);
+        match entries(accessor, &store) {
+            Err(error) => {
+                let _ = result_to.send(Err(error));
+            }
+            Ok(entries) => {
+                tokio::spawn(async move {
+                    for key in entries.with(|entries| entries.keys().cloned().collect::<Vec<_>>()) {
+                        if keys_to.send(key).await.is_err() {
+                            break;
+                        }
+                    }
+                    let _ = result_to.send(Ok(()));
+                });
+            }
+        }
+        accessor.with(|mut access| {
+            Ok((StreamReader::new(&mut access, Rows(keys))?, FutureReader::new(&mut access, result)?))
+        })
+    }
+}
