@@ -2,6 +2,7 @@
 //! Machines made of the two.
 
 pub mod client;
+pub mod fault;
 pub mod load;
 pub mod machine;
 pub mod postgres;

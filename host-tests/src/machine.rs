@@ -71,35 +71,53 @@ impl Setup {
     }
 
     /// A Machine in `region` that reads from `cluster`.
+    #[must_use]
+    pub fn in_region(region: &str, cluster: &Cluster, host: &Host) -> Self {
+        let here = cluster.servers().find(|server| server.name() == region).unwrap_or(cluster.primary());
+        let private = cluster.servers().map(|server| (server.name().to_owned(), server.address())).collect();
+        let routes = Routes { given: cluster.primary().address(), local: here.address(), nearest: None, private };
+        Self::with_routes(region, USER, &routes, host)
+    }
+
+    /// A Machine in `region` with a private network of the test's own, which logs in as `user`.
     ///
     /// With private names its DATABASE_URL is the one that `fly postgres attach` writes. Without them the recipe's
     /// rule for `127.0.0.1` does the same: the replica port is the port of the region's replica.
     #[must_use]
-    pub fn in_region(region: &str, cluster: &Cluster, host: &Host) -> Self {
+    pub fn with_routes(region: &str, user: &str, routes: &Routes, host: &Host) -> Self {
         let setup = Self::default().env("FLY_REGION", region).env("SPIN_VARIABLE_PRIMARY_REGION", PRIMARY);
-        let here = cluster.servers().find(|server| server.name() == region).unwrap_or(cluster.primary());
-        let primary = cluster.primary().address();
+        let &Routes { given, local, nearest, ref private } = routes;
         if host.knows_private_names() {
+            let nearest = nearest.unwrap_or(local);
             let mut names = Names::default()
-                .with(format!("{APP}.flycast"), PORT, primary)
-                .with(format!("{APP}.flycast"), REPLICA_PORT, here.address())
-                .with(format!("top1.nearest.of.{APP}.internal"), REPLICA_PORT, here.address());
-            for server in cluster.servers() {
-                names = names.with(format!("{}.{APP}.internal", server.name()), PORT, primary).with(
-                    format!("{}.{APP}.internal", server.name()),
-                    REPLICA_PORT,
-                    server.address(),
-                );
+                .with(format!("{APP}.flycast"), PORT, given)
+                .with(format!("{APP}.flycast"), REPLICA_PORT, nearest)
+                .with(format!("top1.nearest.of.{APP}.internal"), REPLICA_PORT, nearest);
+            for (region, address) in private {
+                names = names.with(format!("{region}.{APP}.internal"), REPLICA_PORT, *address);
             }
-            let url = format!("postgres://{USER}@{APP}.flycast:{PORT}/postgres?sslmode=disable");
+            let url = format!("postgres://{user}@{APP}.flycast:{PORT}/postgres?sslmode=disable");
             Self { names, ..setup.env("DATABASE_URL", url) }
         } else {
             setup
-                .env("DATABASE_URL", format!("postgres://{USER}@127.0.0.1:{}/postgres", primary.port()))
-                .env("SPIN_VARIABLE_REPLICA_PORT", here.address().port().to_string())
+                .env("DATABASE_URL", format!("postgres://{user}@127.0.0.1:{}/postgres", given.port()))
+                .env("SPIN_VARIABLE_REPLICA_PORT", local.port().to_string())
                 .env("SPIN_VARIABLE_ALLOWED_HOST", "postgres://127.0.0.1:*")
         }
     }
+}
+
+/// Where the databases of a cluster are reached from a Machine.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    /// The port 5432 of the cluster: its primary.
+    pub given: SocketAddr,
+    /// The replica of the Machine's region, for hosts without private names.
+    pub local: SocketAddr,
+    /// What is nearest to the Machine; the local one where this is `None`.
+    pub nearest: Option<SocketAddr>,
+    /// Region -> its server; a region that is not here has no name either.
+    pub private: Vec<(String, SocketAddr)>,
 }
 
 /// A running Machine. Dropping it stops what serves it; in a test that panics, its log is printed.

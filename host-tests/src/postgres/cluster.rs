@@ -38,11 +38,20 @@ impl Cluster {
     /// # Errors
     /// When PostgreSQL is not installed, or does not start.
     pub async fn start(regions: &[&str]) -> Result<Self> {
+        Self::start_with(regions, &[]).await
+    }
+
+    /// The same with more settings for every server.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not installed, or does not start.
+    pub async fn start_with(regions: &[&str], settings: &[(&str, &str)]) -> Result<Self> {
         let binaries = Binaries::find()?;
         let folder = tempfile::Builder::new().prefix("nearest-replica-").tempdir().context("making a folder")?;
         hand_over(folder.path())?;
         let watchdog = Watchdog::over(folder.path())?;
         let primary = new_primary(folder.path(), &binaries)?;
+        primary.configure(settings)?;
         primary.start().await?;
         primary.ask(&format!("CREATE ROLE {PASSWORD_USER} LOGIN PASSWORD '{PASSWORD}'")).await?;
         let mut cluster = Self { replicas: Vec::new(), primary, folder, watchdog, binaries };

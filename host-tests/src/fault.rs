@@ -1,0 +1,170 @@
+//! A TCP proxy in front of a database, whose state is one [`Fault`].
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// What the link to the database does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing in particular.
+    Pass,
+    /// Nobody listens; the connections there were are gone.
+    Refuse,
+    /// Connections are taken and kept, and nothing gets through, in either direction.
+    Stall,
+    /// Questions get through; of each answer only the first byte does.
+    StallMidAnswer,
+    /// Every connection, old and new, ends with a TCP reset.
+    Reset,
+    /// Everything takes this much longer, in each direction.
+    Delay(Duration),
+}
+
+/// The proxy. Dropping it ends its connections.
+pub struct FaultProxy {
+    address: SocketAddr,
+    fault: watch::Sender<Fault>,
+    hits: Arc<AtomicUsize>,
+    running: JoinHandle<()>,
+}
+
+impl FaultProxy {
+    /// Listens on a free port in front of `target`.
+    ///
+    /// # Errors
+    /// When there is no free port.
+    pub async fn before(target: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening before a database")?;
+        let address = listener.local_addr()?;
+        let (fault, state) = watch::channel(Fault::Pass);
+        let hits = Arc::new(AtomicUsize::new(0));
+        let link = Link { target, state, hits: Arc::clone(&hits) };
+        Ok(Self { address, fault, hits, running: tokio::spawn(link.run(address, listener)) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Changes the state, for old and new connections.
+    pub fn set(&self, fault: Fault) {
+        self.hits.store(0, Ordering::Relaxed);
+        self.fault.send_replace(fault);
+    }
+
+    /// How many connections or messages the present fault has hit. A refused connection leaves no trace here.
+    #[must_use]
+    pub fn hits(&self) -> usize {
+        self.hits.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+#[derive(Clone)]
+struct Link {
+    target: SocketAddr,
+    state: watch::Receiver<Fault>,
+    hits: Arc<AtomicUsize>,
+}
+
+impl Link {
+    async fn run(mut self, address: SocketAddr, listener: TcpListener) {
+        let mut listener = Some(listener);
+        let mut connections = JoinSet::new();
+        loop {
+            let fault = *self.state.borrow_and_update();
+            if fault == Fault::Refuse {
+                listener = None;
+            } else if listener.is_none() {
+                listener = TcpListener::bind(address).await.ok();
+            }
+            tokio::select! {
+                changed = self.state.changed() => if changed.is_err() { return },
+                Some(stream) = accept(listener.as_ref()) => {
+                    connections.spawn(self.clone().serve(stream));
+                }
+                () = tokio::time::sleep(Duration::from_millis(50)), if listener.is_none() => {}
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    }
+
+    async fn serve(self, mut client: TcpStream) {
+        let Ok(mut server) = TcpStream::connect(self.target).await else { return };
+        let _ = (client.set_nodelay(true), server.set_nodelay(true));
+        let mut state = self.state.clone();
+        let broken = {
+            let (from_client, to_client) = client.split();
+            let (from_server, to_server) = server.split();
+            let questions = self.clone().copy(from_client, to_server, Way::Question);
+            let answers = self.clone().copy(from_server, to_client, Way::Answer);
+            tokio::select! {
+                _ = async { tokio::join!(questions, answers) } => false,
+                _ = state.wait_for(|fault| matches!(fault, Fault::Refuse | Fault::Reset)) => true,
+            }
+        };
+        if broken {
+            self.hit();
+            // Closing then sends a reset instead of an orderly end.
+            let _ = client.set_zero_linger();
+        }
+    }
+
+    /// Carries bytes one way, as long as the fault lets it.
+    async fn copy(mut self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: Way) {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            let mut rest = &buffer[..length];
+            let fault = *self.state.borrow_and_update();
+            match (fault, way) {
+                (Fault::Pass | Fault::Refuse | Fault::Reset, _) | (Fault::StallMidAnswer, Way::Question) => {}
+                (Fault::Delay(delay), _) => {
+                    self.hit();
+                    tokio::time::sleep(delay).await;
+                }
+                (Fault::Stall, _) | (Fault::StallMidAnswer, Way::Answer) => {
+                    self.hit();
+                    if fault == Fault::StallMidAnswer && to.write_all(&rest[..1]).await.is_ok() {
+                        rest = &rest[1..];
+                    }
+                    let _ = self.state.wait_for(|now| *now != fault).await;
+                }
+            }
+            if to.write_all(rest).await.is_err() {
+                break;
+            }
+        }
+        // The other side learns that this one has ended.
+        let _ = to.shutdown().await;
+    }
+
+    fn hit(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Question,
+    Answer,
+}
+
+async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {
+    Some(listener?.accept().await.ok()?.0)
+}

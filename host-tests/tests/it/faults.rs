@@ -1,0 +1,203 @@
+//! A replica region reads on, whatever happens to its replica, as long as one database can be reached.
+
+use std::time::Duration;
+
+use host_tests::fault::Fault;
+use host_tests::postgres::PASSWORD_USER;
+use host_tests::world::eventually;
+use nix::sys::signal::Signal;
+
+use crate::story::{CLIENTS, Stage, break_link};
+use crate::world::{assert_problem, get};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn a_broken_link(fault: Fault) {
+    let stage = Stage::new().await;
+    let seen = stage.tell(async || break_link(&stage.local, fault).await, async || stage.local.set(Fault::Pass)).await;
+    seen.assert_nobody_noticed(&stage);
+    seen.assert_served_by("given", "primary");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_a_replica_that_refuses_connections() {
+    a_broken_link(Fault::Refuse).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_a_replica_that_stalls() {
+    a_broken_link(Fault::Stall).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_a_replica_that_stalls_in_the_middle_of_an_answer() {
+    a_broken_link(Fault::StallMidAnswer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_a_replica_that_resets_connections() {
+    a_broken_link(Fault::Reset).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_a_link_that_is_slower_than_its_time() {
+    a_broken_link(Fault::Delay(Duration::from_secs(3))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_link_is_used_as_long_as_it_answers_in_time() {
+    let stage = Stage::new().await;
+    let slow = Fault::Delay(Duration::from_millis(50));
+    let seen = stage.tell(async || break_link(&stage.local, slow).await, async || stage.local.set(Fault::Pass)).await;
+    seen.assert_nobody_noticed(&stage);
+    assert_eq!(stage.detours(), 0);
+    assert!(seen.during().iter().all(|sample| sample.served_by.1 == "replica"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_the_death_of_its_replica() {
+    let stage = Stage::new().await;
+    let die = async || {
+        stage.fra().end(Signal::SIGKILL).unwrap();
+        assert!(!stage.fra().is_running());
+    };
+    let seen = stage.tell(die, async || stage.fra().start().await.unwrap()).await;
+    seen.assert_nobody_noticed(&stage);
+    seen.assert_served_by("given", "primary");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_a_replica_that_hangs() {
+    let stage = Stage::new().await;
+    let hang = async || {
+        stage.fra().signal_all(Signal::SIGSTOP).unwrap();
+        let silent = tokio::time::timeout(Duration::from_millis(500), stage.fra().connect()).await;
+        assert!(silent.is_err(), "it still talks");
+    };
+    let seen = stage.tell(hang, async || stage.fra().signal_all(Signal::SIGCONT).unwrap()).await;
+    seen.assert_nobody_noticed(&stage);
+    seen.assert_served_by("given", "primary");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_the_restart_of_its_replica() {
+    let stage = Stage::new().await;
+    let restart = async || {
+        stage.fra().end(Signal::SIGINT).unwrap();
+        assert!(!stage.fra().is_running());
+        stage.fra().start().await.unwrap();
+    };
+    let seen = stage.tell(restart, async || {}).await;
+    seen.assert_nobody_noticed(&stage);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_a_replica_that_is_still_starting_up() {
+    let stage = Stage::new().await;
+    let start_slowly = async || {
+        // Without hot standby a replica says 57P03 for as long as it recovers.
+        stage.fra().configure(&[("hot_standby", "off")]).unwrap();
+        stage.fra().end(Signal::SIGINT).unwrap();
+        stage.fra().spawn().unwrap();
+        let refused = eventually(PATIENCE, "57P03", async || {
+            let error = stage.fra().connect().await.err()?;
+            let error = error.downcast_ref::<tokio_postgres::Error>()?;
+            (error.code()?.code() == "57P03").then_some(())
+        });
+        refused.await.unwrap();
+    };
+    let come_up = async || {
+        stage.fra().configure(&[("hot_standby", "on")]).unwrap();
+        stage.fra().end(Signal::SIGINT).unwrap();
+        stage.fra().start().await.unwrap();
+    };
+    let seen = stage.tell(start_slowly, come_up).await;
+    seen.assert_nobody_noticed(&stage);
+    seen.assert_served_by("given", "primary");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_a_replica_that_is_out_of_connections() {
+    let stage = Stage::with("", &[("max_connections", "20"), ("superuser_reserved_connections", "3")]).await;
+    let taken = tokio::sync::Mutex::new(Vec::new());
+    let fill = async || {
+        let kill =
+            format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{PASSWORD_USER}'");
+        let full = eventually(PATIENCE, "all connections to be taken", async || {
+            // As superuser, so that the last of them are ours as well.
+            while let Ok(client) = stage.fra().connect().await {
+                client.simple_query(&kill).await.ok()?;
+                taken.lock().await.push(client);
+            }
+            let clients = taken.lock().await;
+            let messages = clients.first()?.simple_query(&kill).await.ok()?;
+            let killed = messages.iter().find_map(|message| match message {
+                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            });
+            (killed == Some("0")).then_some(())
+        });
+        full.await.unwrap();
+    };
+    let seen = stage.tell(fill, async || taken.lock().await.clear()).await;
+    seen.assert_nobody_noticed(&stage);
+    seen.assert_served_by("given", "primary");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_go_on_when_the_replica_is_promoted_and_it_is_logged_as_what_it_is() {
+    let stage = Stage::new().await;
+    let promote = async || {
+        assert_eq!(stage.fra().ask("SELECT pg_promote()").await.unwrap(), "t");
+        assert_eq!(stage.fra().ask("SELECT pg_is_in_recovery()").await.unwrap(), "f");
+    };
+    let seen = stage.tell(promote, async || {}).await;
+    seen.assert_nobody_noticed(&stage);
+    assert!(seen.during().iter().all(|sample| sample.served_by.1 == "primary"));
+    let logs = stage.machine.logs();
+    assert!(logs.contains("event=unexpected-role region=fra candidate="), "{logs}");
+    // Once for each instance, which takes 128 requests at most.
+    let (said, requests) = (logs.matches("event=unexpected-role").count(), seen.report.samples.len());
+    assert!(said <= requests / 8, "{said} times for {requests} requests");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_reads_on_without_its_primary_whose_own_region_is_told_within_the_deadline() {
+    let stage = Stage::new().await;
+    let die = async || {
+        stage.cluster.primary().end(Signal::SIGKILL).unwrap();
+        assert!(!stage.cluster.primary().is_running());
+    };
+    let seen = stage.tell(die, async || {}).await;
+    seen.assert_nobody_noticed(&stage);
+    assert_eq!(stage.detours(), 0);
+    assert!(seen.during().iter().all(|sample| sample.served_by.1 == "replica"));
+
+    // And with the replica gone too, the answer is a problem, in time, without a word too much.
+    break_link(&stage.local, Fault::Refuse).await;
+    let answer = get(&stage.machine).await;
+    let body = assert_problem(&answer, 503, "database-unavailable");
+    assert!(answer.took < crate::story::DEADLINE, "{answer:?}");
+    assert_eq!(answer.header("retry-after"), "1");
+    assert!(body["tried"].as_array().unwrap().len() >= 2, "{body}");
+    for private in ["127.0.0.1", "internal", "flycast", PASSWORD_USER] {
+        assert!(!answer.body.contains(private), "{body}");
+    }
+    stage.assert_no_secret();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_cluster_is_a_503_within_the_deadline() {
+    let stage = Stage::new().await;
+    for proxy in [&stage.local, &stage.primary] {
+        proxy.set(Fault::Stall);
+    }
+    let answers = futures::future::join_all((0..CLIENTS).map(|_| get(&stage.machine))).await;
+    assert!(stage.local.hits() > 0 && stage.primary.hits() > 0, "the faults are in force");
+    for answer in answers {
+        let body = assert_problem(&answer, 503, "database-unavailable");
+        assert!(answer.took < crate::story::DEADLINE, "{answer:?}");
+        let errors = body["tried"].as_array().unwrap();
+        assert!(errors.iter().all(|tried| tried["error"] == "timed-out"), "{body}");
+    }
+}

@@ -1,0 +1,31 @@
+//! Many clients, and Spin's own limits.
+
+use std::time::Duration;
+
+use host_tests::load::Load;
+
+use crate::story::{DEADLINE, alone};
+use crate::world::{machine, shared_cluster};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_number_of_clients_starves_a_request() {
+    let _alone = alone().await;
+    let cluster = shared_cluster().await;
+    let machine = machine("fra", &cluster).await;
+    for clients in [1, 16, 64, 256] {
+        let load = Load::default();
+        let run = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            load.stop();
+        };
+        let (report, ()) = futures::join!(load.run(machine.address(), clients), run);
+        let report = report.unwrap();
+        report.all_answered_within(DEADLINE).unwrap_or_else(|error| panic!("{clients} clients: {error:#}"));
+        assert_eq!(report.most_in_flight, clients, "all of them at once");
+        assert!(report.samples.iter().all(|sample| sample.served_by.1 == "replica"), "{clients} clients");
+        let held = cluster.server("fra").ask(HELD).await.unwrap().parse::<usize>().unwrap();
+        assert!(held <= 64, "{clients} clients: {held} connections, more than Spin's pool");
+    }
+}
+
+const HELD: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nearest-replica-fra'";
