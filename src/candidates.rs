@@ -334,6 +334,7 @@ mod tests {
             ("postgres://u:1#x@h/app", "percent-encoded"),
             ("postgres://u:1?x@h/app", "percent-encoded"),
             ("postgres://u@h/app?sslmode", "parameter without a value"),
+            ("postgres://u@h/%2E", "give the database another name"),
             ("postgres://u@h:99999/app", "invalid port number"),
             ("postgres://u@h/app?schema=public", "has the parameter \"schema\""),
             ("postgres://u@h/app?sslmode=verify-full", "write `disable`, `prefer` or `require`"),

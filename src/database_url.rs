@@ -99,6 +99,11 @@ impl DatabaseUrl {
                  `:` as `%3A`, `/` as `%2F`, `?` as `%3F`, `#` as `%23`)"
             ))
         })?;
+        // A URL has no place for a path of dots: it is resolved away, and another database would be read.
+        let path = tail.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase().replace("%2e", ".");
+        if path.split('/').any(|segment| segment == "." || segment == "..") {
+            return Err(error("has a database name of dots: give the database another name"));
+        }
         let mut url = Self { url, host_list };
         url.refuse_stray_characters()?;
         url.refuse_parameters()?;

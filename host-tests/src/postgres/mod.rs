@@ -6,4 +6,4 @@ mod server;
 mod watchdog;
 
 pub use cluster::{Cluster, PASSWORD, PASSWORD_USER, PRIMARY, USER};
-pub use server::Server;
+pub use server::{Server, ask};

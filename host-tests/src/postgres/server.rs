@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::USER;
 use super::binaries::Binaries;
@@ -118,20 +118,12 @@ impl Server {
         Ok(client)
     }
 
-    /// Runs a statement that returns one value, as text.
+    /// Runs a statement that returns one value, as text, on a connection of its own.
     ///
     /// # Errors
     /// When the server refuses it.
     pub async fn ask(&self, statement: &str) -> Result<String> {
-        use tokio_postgres::SimpleQueryMessage::Row;
-        let client = self.connect().await?;
-        let messages = client.simple_query(statement).await.with_context(|| format!("running {statement}"))?;
-        for message in &messages {
-            if let Row(row) = message {
-                return Ok(row.get(0).unwrap_or_default().to_owned());
-            }
-        }
-        Ok(String::new())
+        ask(&self.connect().await?, statement).await
     }
 
     /// Sends a signal to the postmaster: SIGSTOP, SIGCONT, SIGKILL, SIGINT (fast shutdown) or SIGQUIT (immediate).
@@ -207,6 +199,18 @@ impl Drop for Server {
             let _ = self.end(Signal::SIGQUIT);
         }
     }
+}
+
+/// Runs a statement that returns one value, as text; empty where it returns none.
+///
+/// # Errors
+/// When the server refuses it.
+pub async fn ask(client: &Client, statement: &str) -> Result<String> {
+    let messages = client.simple_query(statement).await.with_context(|| format!("running {statement}"))?;
+    let value = messages.iter().find_map(|message| {
+        if let SimpleQueryMessage::Row(row) = message { row.get(0).map(str::to_owned) } else { None }
+    });
+    Ok(value.unwrap_or_default())
 }
 
 fn pid_of(child: &Child) -> Pid {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use host_tests::fault::Fault;
-use host_tests::postgres::PASSWORD_USER;
+use host_tests::machine::{Machine, Routes, Setup};
+use host_tests::postgres::{PASSWORD_USER, USER, ask};
 use host_tests::world::eventually;
 use nix::sys::signal::Signal;
 
 use crate::story::{CLIENTS, Stage, break_link};
-use crate::world::{assert_problem, get};
+use crate::world::{assert_ok, assert_problem, get, host, shared_cluster};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -126,16 +127,11 @@ async fn a_read_survives_a_replica_that_is_out_of_connections() {
         let full = eventually(PATIENCE, "all connections to be taken", async || {
             // As superuser, so that the last of them are ours as well.
             while let Ok(client) = stage.fra().connect().await {
-                client.simple_query(&kill).await.ok()?;
+                ask(&client, &kill).await.ok()?;
                 taken.lock().await.push(client);
             }
             let clients = taken.lock().await;
-            let messages = clients.first()?.simple_query(&kill).await.ok()?;
-            let killed = messages.iter().find_map(|message| match message {
-                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
-                _ => None,
-            });
-            (killed == Some("0")).then_some(())
+            (ask(clients.first()?, &kill).await.ok()? == "0").then_some(())
         });
         full.await.unwrap();
     };
@@ -200,4 +196,32 @@ async fn a_stalled_cluster_is_a_503_within_the_deadline() {
         let errors = body["tried"].as_array().unwrap();
         assert!(errors.iter().all(|tried| tried["error"] == "timed-out"), "{body}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_a_region_without_a_replica() {
+    let host = host();
+    if !host.knows_private_names() {
+        eprintln!("skipped on a real Spin: it needs private names");
+        return;
+    }
+    let cluster = shared_cluster().await;
+    // No `fra.db.internal`; the nearest Machine of the cluster is in Sydney.
+    let routes = Routes {
+        given: cluster.primary().address(),
+        local: cluster.primary().address(),
+        nearest: Some(cluster.server("syd").address()),
+        private: Vec::new(),
+    };
+    let setup = Setup::with_routes("fra", USER, &routes, &host);
+    let machine = Machine::start(&host, setup).await.unwrap();
+    for _ in 0..3 {
+        let answer = get(&machine).await;
+        assert_ok(&answer);
+        assert_eq!((answer.header("database-candidate"), answer.header("database-role")), ("nearest", "replica"));
+    }
+    let logged =
+        eventually(PATIENCE, "the log line", async || machine.logs().contains("local: unreachable: ").then_some(()));
+    logged.await.unwrap();
+    assert!(machine.logs().contains("lookup"), "the name did not resolve: {}", machine.logs());
 }

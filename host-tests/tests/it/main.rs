@@ -4,6 +4,7 @@ mod config;
 mod faults;
 mod host;
 mod load;
+mod properties;
 mod reads;
 mod statements;
 mod story;

@@ -42,6 +42,8 @@ pub(crate) struct Seen {
     mended: Instant,
     /// Everybody should be served at home again from here on.
     home: Instant,
+    /// How many requests tried a dead candidate before they were answered, while the fault was in force.
+    detours: usize,
 }
 
 impl Stage {
@@ -84,11 +86,11 @@ impl Stage {
             self.wait_for_home("healthy at first").await;
             self.wait_for_answers(200).await;
             break_it().await;
-            let broken = Instant::now();
+            let broken = (Instant::now(), self.detours());
             self.wait_for_answers(CLIENTS * 2).await;
             // Long enough for a few probes of the dead candidate.
             tokio::time::sleep(Duration::from_millis(2500)).await;
-            let mended = Instant::now();
+            let mended = (Instant::now(), self.detours());
             mend_it().await;
             self.wait_for_home("home again by itself").await;
             // The other instances come home when their own rest is over.
@@ -99,7 +101,8 @@ impl Stage {
             (broken, mended, home)
         };
         let (report, (broken, mended, home)) = futures::join!(self.load.run(self.machine.address(), CLIENTS), script);
-        Seen { report: report.unwrap(), broken, mended, home }
+        let detours = mended.1 - broken.1;
+        Seen { report: report.unwrap(), broken: broken.0, mended: mended.0, home, detours }
     }
 
     async fn wait_for_answers(&self, more: usize) {
@@ -143,7 +146,7 @@ impl Seen {
         stage.assert_no_secret();
         self.report.all_answered_within(DEADLINE).unwrap_or_else(|error| panic!("{error:#}"));
         assert!(self.report.most_in_flight >= CLIENTS, "{} requests overlapped", self.report.most_in_flight);
-        let (detours, during) = (stage.detours(), self.during().len());
+        let (detours, during) = (self.detours, self.during().len());
         // Twice, because a fault may come in two steps: connections break, and then new ones cannot be made.
         assert!(detours <= 2 * CLIENTS, "{detours} of {during} requests paid for the dead candidate");
         let after = self.report.between(self.home, Instant::now());

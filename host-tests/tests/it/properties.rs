@@ -1,0 +1,128 @@
+//! What holds for every `DATABASE_URL`, judged by the parser that Spin uses.
+
+use nearest_replica::candidates::{Kind, candidates};
+use nearest_replica::config::{Config, Variables};
+use proptest::prelude::*;
+use tokio_postgres::config::Host;
+
+fn config(url: &str, region: &str) -> Option<Config> {
+    let variables = Variables {
+        database_url: url.to_owned(),
+        primary_region: "sjc".to_owned(),
+        fly_region: region.to_owned(),
+        replica_port: "5433".to_owned(),
+        deadline_ms: "5000".to_owned(),
+        lease_ms: "25".to_owned(),
+    };
+    Config::new(&variables).ok()
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+fn host() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z][a-z0-9-]{0,12}\\.flycast",
+        "[a-z][a-z0-9-]{0,12}\\.internal",
+        "(ams|sjc)\\.[a-z][a-z0-9-]{0,12}\\.internal",
+        "top[1-9]\\.nearest\\.of\\.[a-z][a-z0-9-]{0,12}\\.internal",
+        "[0-9a-f]{14}\\.vm\\.[a-z][a-z0-9-]{0,12}\\.internal",
+        "(direct|pgbouncer)\\.[a-z0-9]{8}\\.flympg\\.net",
+        "[a-z]{1,9}(\\.[a-z]{1,9}){0,3}",
+        "10\\.[1-9]\\.[1-9]\\.[1-9]",
+        "[a-z]{1,9},[a-z]{1,9}\\.internal",
+    ]
+}
+
+fn parameter() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("sslmode=disable".to_owned()),
+        Just("sslmode=require".to_owned()),
+        Just("connect_timeout=7".to_owned()),
+        Just("keepalives=0".to_owned()),
+        Just("target_session_attrs=read-write".to_owned()),
+        "[a-z @/:?&=%]{0,9}".prop_map(|name| format!("application_name={}", encoded(&name))),
+        "[a-z]{1,9}".prop_map(|path| format!("options=-c%20search_path%3D{path}")),
+    ]
+}
+
+/// Everything in a configuration but hosts and ports, which may change.
+fn kept(parsed: &tokio_postgres::Config, parameters: &[String]) -> Vec<String> {
+    let given = |name: &str| parameters.iter().any(|parameter| parameter.starts_with(name));
+    let mut kept = vec![
+        format!("{:?}", parsed.get_user()),
+        format!("{:?}", parsed.get_password()),
+        format!("{:?}", parsed.get_dbname()),
+        format!("{:?}", parsed.get_target_session_attrs()),
+        format!("{:?}", parsed.get_keepalives()),
+    ];
+    if given("sslmode") {
+        kept.push(format!("{:?}", parsed.get_ssl_mode()));
+    }
+    if given("connect_timeout") {
+        kept.push(format!("{:?}", parsed.get_connect_timeout()));
+    }
+    if given("application_name") {
+        kept.push(format!("{:?}", parsed.get_application_name()));
+    }
+    if given("options") {
+        kept.push(format!("{:?}", parsed.get_options()));
+    }
+    kept
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn only_host_and_port_change_and_only_our_own_parameters_are_added(
+        user in "[^\u{0}]{1,8}",
+        // An empty password is the same as none.
+        password in "[^\u{0}]{1,12}",
+        host in host(),
+        port in prop_oneof![Just(String::new()), (1u16..).prop_map(|port| format!(":{port}"))],
+        // A URL cannot name a database of dots, which is refused.
+        database in "[^\u{0}]{0,8}".prop_filter("dots", |name| name != "." && name != ".."),
+        parameters in proptest::collection::vec(parameter(), 0..4),
+    ) {
+        let port = if host.contains(',') { String::new() } else { port };
+        let (user, password, database) = (encoded(&user), encoded(&password), encoded(&database));
+        let url = format!("postgres://{user}:{password}@{host}{port}/{database}?{}", parameters.join("&"));
+        let given: tokio_postgres::Config = url.parse().unwrap();
+        for region in ["sjc", "fra"] {
+            let config = config(&url, region).expect("it is a good URL");
+            let found = candidates(&config);
+            prop_assert_eq!(found.last().map(|candidate| candidate.kind), Some(Kind::Given));
+            for candidate in found {
+                let parsed: tokio_postgres::Config = candidate.url.expose().parse().unwrap();
+                prop_assert_eq!(kept(&parsed, &parameters), kept(&given, &parameters));
+                if candidate.kind == Kind::Given {
+                    prop_assert_eq!(parsed.get_hosts(), given.get_hosts());
+                    prop_assert_eq!(parsed.get_ports(), given.get_ports());
+                } else {
+                    prop_assert_eq!(parsed.get_ports(), &[5433][..]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_panics_and_what_is_accepted_is_accepted_again(
+        text in prop_oneof![
+            any::<String>(),
+            "postgres(ql)?://[ -~]{0,40}",
+            "postgres://([a-z]{0,3}(:[a-z%@/]{0,6})?@)?[a-z.,:\\[\\]%0-9]{0,20}(/[a-z@%]{0,5})?(\\?[a-z=&_%@]{0,20})?",
+        ],
+    ) {
+        for candidate in config(&text, "fra").iter().flat_map(candidates) {
+            let exposed = candidate.url.expose();
+            let again = config(&exposed, "sjc").map(|config| config.database_url.expose());
+            prop_assert_eq!(again.as_deref(), Some(exposed.as_str()), "from {:?}", text);
+            // Never a Unix socket, which Spin refuses.
+            if let Ok(parsed) = exposed.parse::<tokio_postgres::Config>() {
+                prop_assert!(parsed.get_hosts().iter().all(|host| matches!(host, Host::Tcp(_))), "{}", exposed);
+            }
+        }
+    }
+}
