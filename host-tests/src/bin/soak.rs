@@ -1,0 +1,235 @@
+//! `make soak`: random faults from a printed seed under sixteen clients, for a few minutes, and what became of it.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use host_tests::fault::{Fault, FaultProxy};
+use host_tests::load::{Load, Report, percentile};
+use host_tests::machine::{Host, Machine, Routes, Setup, build_component};
+use host_tests::postgres::{Cluster, USER};
+use host_tests::world::eventually;
+use nix::sys::signal::Signal;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+const CLIENTS: usize = 16;
+/// What spin.toml sets.
+const DEADLINE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How much slower than in health the requests may be that do not themselves pay for the dead candidate.
+const MOST_P99_RATIO: f64 = 3.0;
+
+/// Hurts one cluster in every way, for a while.
+#[derive(Parser)]
+struct Arguments {
+    /// For how long, in seconds.
+    #[arg(long, env = "SOAK_SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(20..=3600))]
+    seconds: u64,
+    /// The same faults again; the clock otherwise.
+    #[arg(long, env = "SOAK_SEED")]
+    seed: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Link(Fault),
+    Kill,
+    Hang,
+    Restart,
+}
+
+const TROUBLES: [Trouble; 8] = [
+    Trouble::Link(Fault::Refuse),
+    Trouble::Link(Fault::Stall),
+    Trouble::Link(Fault::StallMidAnswer),
+    Trouble::Link(Fault::Reset),
+    Trouble::Link(Fault::Delay(Duration::from_millis(30))),
+    Trouble::Kill,
+    Trouble::Hang,
+    Trouble::Restart,
+];
+
+struct Stage {
+    cluster: Cluster,
+    local: FaultProxy,
+    machine: Machine,
+    load: Load,
+}
+
+/// What happened to one trouble.
+struct Episode {
+    trouble: Trouble,
+    ended: Instant,
+    home_after: Duration,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match soak(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn soak(arguments: &Arguments) -> Result<()> {
+    let seed = arguments.seed.unwrap_or_else(|| u64::from(std::process::id()) ^ since_epoch());
+    println!("seed {seed} (again with SOAK_SEED={seed}), {} s, {CLIENTS} clients", arguments.seconds);
+    build_component()?;
+    let stage = Stage::new().await?;
+    let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    let script = async {
+        let outcome = stage.trouble_until(end, StdRng::seed_from_u64(seed)).await;
+        stage.load.stop();
+        outcome
+    };
+    let (report, script) = futures::join!(stage.load.run(stage.machine.address(), CLIENTS), script);
+    let (healthy, episodes) = script?;
+    let report = report?;
+    summary(&report, &episodes);
+    let ratio = p99_ratio(&report, healthy, &episodes);
+    println!("p99 of the requests that did not pay for a hung replica: {ratio:.2} times the healthy p99");
+    stage.nothing_is_left().await?;
+    report.all_answered_within(DEADLINE).context("a promise is broken")?;
+    let roles: Vec<_> = report.samples.iter().filter(|sample| !role_fits(&sample.served_by)).collect();
+    ensure!(roles.is_empty(), "a promise is broken: {} wrong roles, such as {:?}", roles.len(), roles.first());
+    ensure!(ratio <= MOST_P99_RATIO, "a promise is broken: p99 was {ratio:.2} times the healthy one");
+    println!("every promise was kept");
+    Ok(())
+}
+
+impl Stage {
+    async fn new() -> Result<Self> {
+        let cluster = Cluster::start(&["fra"]).await?;
+        let local = FaultProxy::before(cluster.server("fra").address()).await?;
+        let routes = Routes {
+            given: cluster.primary().address(),
+            local: local.address(),
+            nearest: None,
+            private: vec![("fra".to_owned(), local.address())],
+        };
+        let host = Host::from_environment();
+        let machine = Machine::start(&host, Setup::with_routes("fra", USER, &routes, &host)).await?;
+        Ok(Self { cluster, local, machine, load: Load::default() })
+    }
+
+    /// A healthy stretch, then one trouble after another. Returns the healthy stretch, too.
+    async fn trouble_until(&self, end: Instant, mut random: StdRng) -> Result<((Instant, Instant), Vec<Episode>)> {
+        self.home().await?;
+        let from = Instant::now();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let healthy = (from, Instant::now());
+        let mut episodes = Vec::new();
+        while Instant::now() < end || episodes.is_empty() {
+            // The first is always the one that the healthy stretch is compared with.
+            let random_one = TROUBLES[random.random_range(0..TROUBLES.len())];
+            let trouble = if episodes.is_empty() { Trouble::Hang } else { random_one };
+            let length = Duration::from_millis(random.random_range(1_500..5_000));
+            println!("{trouble:?} for {length:?}");
+            self.begin(trouble).await?;
+            tokio::time::sleep(length).await;
+            self.mend(trouble).await?;
+            let ended = Instant::now();
+            self.home().await?;
+            episodes.push(Episode { trouble, ended, home_after: ended.elapsed() });
+            tokio::time::sleep(Duration::from_millis(random.random_range(1_500..3_000))).await;
+        }
+        Ok((healthy, episodes))
+    }
+
+    async fn begin(&self, trouble: Trouble) -> Result<()> {
+        let fra = self.cluster.server("fra");
+        match trouble {
+            Trouble::Link(fault) => self.local.set(fault),
+            Trouble::Kill => fra.end(Signal::SIGKILL)?,
+            Trouble::Hang => fra.signal_all(Signal::SIGSTOP)?,
+            Trouble::Restart => {
+                fra.end(Signal::SIGINT)?;
+                fra.start().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn mend(&self, trouble: Trouble) -> Result<()> {
+        let fra = self.cluster.server("fra");
+        match trouble {
+            Trouble::Link(_) => self.local.set(Fault::Pass),
+            Trouble::Kill => fra.start().await?,
+            Trouble::Hang => fra.signal_all(Signal::SIGCONT)?,
+            Trouble::Restart => {}
+        }
+        Ok(())
+    }
+
+    /// Waits until the region's own replica answers again.
+    async fn home(&self) -> Result<()> {
+        eventually(PATIENCE, "the region's own replica to answer", async || {
+            let answer = self.machine.client().await.ok()?.get("/").await.ok()?;
+            is_home(answer.header("database-candidate")).then_some(())
+        })
+        .await
+    }
+
+    /// When nobody asks any more, Spin's pool is all that holds connections, and none of them is in use.
+    async fn nothing_is_left(&self) -> Result<()> {
+        let question = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nearest-replica-fra' \
+                        AND state <> 'idle'";
+        for server in self.cluster.servers() {
+            eventually(PATIENCE, "all connections to be idle", async || {
+                (server.ask(question).await.ok()? == "0").then_some(())
+            })
+            .await
+            .with_context(|| format!("a promise is broken: `{}` has statements left over", server.name()))?;
+            let held: usize = server.ask(&question.replace("AND state <> 'idle'", "")).await?.parse()?;
+            if held > 3 * 64 {
+                bail!("a promise is broken: {held} connections on `{}`, more than Spin's pools", server.name());
+            }
+            println!("connections in Spin's pools to `{}`: {held}", server.name());
+        }
+        Ok(())
+    }
+}
+
+fn is_home(candidate: &str) -> bool {
+    ["local", "replica-port"].contains(&candidate)
+}
+
+/// Nothing is promoted here: the given URL is the primary, and everything else is the replica.
+fn role_fits((candidate, role): &(String, String)) -> bool {
+    role == if candidate == "given" { "primary" } else { "replica" }
+}
+
+fn summary(report: &Report, episodes: &[Episode]) {
+    let mut by = BTreeMap::new();
+    for sample in &report.samples {
+        *by.entry(sample.served_by.0.as_str()).or_insert(0) += 1;
+    }
+    println!("requests: {} ({by:?} by candidate)", report.samples.len());
+    println!("wrong: {:?}", report.wrong());
+    println!("slowest: {:?}", report.slowest());
+    println!("most in flight at once: {}", report.most_in_flight);
+    for Episode { trouble, home_after, .. } in episodes {
+        println!("home {home_after:?} after {trouble:?}");
+    }
+}
+
+/// The first episode, a hung replica: how slow those are who came after the first who waited for it.
+fn p99_ratio(report: &Report, (from, to): (Instant, Instant), episodes: &[Episode]) -> f64 {
+    let Some(first) = episodes.first() else { return 0.0 };
+    let healthy = percentile(report.between(from, to), 990);
+    let mut during = report.between(to, first.ended);
+    // Whoever was in flight when the replica hung pays for it, once for each client.
+    during.sort_by_key(|sample| std::cmp::Reverse(sample.took));
+    let rest = during.into_iter().skip(CLIENTS);
+    percentile(rest, 990).as_secs_f64() / healthy.as_secs_f64()
+}
+
+fn since_epoch() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
