@@ -302,6 +302,16 @@ mod tests {
     }
 
     #[test]
+    fn the_other_spelling_of_a_url_says_the_same_twice() {
+        for url in ["postgres://u:p@db.flycast/app", "postgres://u:p@a:1,b:2/app"] {
+            let url = candidates(&in_region("fra", url)).remove(0).url;
+            let (first, other) = (url.expose(), url.respelled().expose());
+            let said_again = other.strip_prefix(&format!("{first}&")).unwrap();
+            assert!(first.ends_with(&format!("&{said_again}")), "{other}");
+        }
+    }
+
+    #[test]
     fn without_a_replica_port_there_are_no_replicas() {
         let mut config = in_region("fra", "postgres://u@db.flycast/app");
         config.replica_port = None;
@@ -332,6 +342,8 @@ mod tests {
             ("postgres://u:pa/ss@h/app", "percent-encoded"),
             ("postgres://u:12/ss@h/app", "percent-encoded"),
             ("postgres://u:1#x@h/app", "percent-encoded"),
+            ("postgres://u:p@pa?ss=x@h/app", "percent-encoded"),
+            ("postgres://u@h/app?application_name=a@b", "percent-encoded"),
             ("postgres://u:1?x@h/app", "percent-encoded"),
             ("postgres://u@h/app?sslmode", "parameter without a value"),
             ("postgres://u@h/%2E", "give the database another name"),
@@ -343,7 +355,7 @@ mod tests {
             let message = Config::new(&variables).expect_err(given).to_string();
             assert!(message.starts_with("`database_url` "), "{message}");
             assert!(message.contains(hint), "{given}: {message}");
-            assert!(!message.contains("ss@h"), "part of a secret: {message}");
+            assert!(!message.contains("ss@h") && !message.contains("\"ss\""), "part of a secret: {message}");
         }
     }
 }

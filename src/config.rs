@@ -7,6 +7,7 @@ use spin_sdk::variables;
 
 use crate::database_url::DatabaseUrl;
 use crate::region::{Placement, Region};
+use crate::within::within;
 
 /// Everything the component can be told. There is nothing secret in its `Debug` form.
 #[derive(Clone, Debug)]
@@ -62,6 +63,9 @@ pub struct Variables {
     pub lease_ms: String,
 }
 
+/// How long a provider of variables may take, such as a vault on the network.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 impl Config {
     /// Asks Spin for every variable.
     ///
@@ -90,7 +94,7 @@ impl Config {
             placement: Placement::new(primary.as_ref(), here),
             replica_port: port("replica_port", &variables.replica_port)?,
             deadline: milliseconds("deadline_ms", &variables.deadline_ms, 100..=60_000)?,
-            lease: milliseconds("lease_ms", &variables.lease_ms, 0..=1_000)?,
+            lease: milliseconds("lease_ms", &variables.lease_ms, 1..=1_000)?,
         })
     }
 
@@ -103,7 +107,11 @@ impl Config {
 }
 
 async fn get(name: &'static str) -> Result<String, ConfigError> {
-    variables::get(name).await.map_err(|why| {
+    let Some(value) = within(PATIENCE, variables::get(name)).await else {
+        let problem = format!("is not there after {PATIENCE:?}: write it where Spin finds it sooner, or try again");
+        return Err(ConfigError::new(name, problem));
+    };
+    value.map_err(|why| {
         let why = match why {
             variables::Error::InvalidName(text)
             | variables::Error::Undefined(text)
@@ -169,7 +177,7 @@ pub(crate) mod tests {
             (|v| v.replica_port = "70000".into(), "`replica_port` is \"70000\", which is not a port: write"),
             (|v| v.deadline_ms = "5s".into(), "`deadline_ms` is \"5s\": write a whole number of milliseconds"),
             (|v| v.deadline_ms = "0".into(), "`deadline_ms` is \"0\": write a whole number of milliseconds"),
-            (|v| v.lease_ms = "-1".into(), "`lease_ms` is \"-1\": write a whole number of milliseconds"),
+            (|v| v.lease_ms = "0".into(), "`lease_ms` is \"0\": write a whole number of milliseconds"),
         ];
         for (change, expected) in cases {
             let mut variables = defaults();

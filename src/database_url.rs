@@ -113,8 +113,8 @@ impl DatabaseUrl {
 
     /// An `@` or `#` behind the host is the rest of a password that was not percent-encoded.
     fn refuse_stray_characters(&self) -> Result<(), ConfigError> {
-        let stray = self.url.path().contains('@') || self.url.fragment().is_some();
-        if stray || (self.url.username().is_empty() && self.url.query().is_some_and(|query| query.contains('@'))) {
+        let behind = [Some(self.url.path()), self.url.query()];
+        if self.url.fragment().is_some() || behind.into_iter().flatten().any(|part| part.contains('@')) {
             return Err(error(
                 "has an `@` or `#` behind the host: write reserved characters of the password percent-encoded \
                  (`@` as `%40`, `/` as `%2F`, `?` as `%3F`, `#` as `%23`)",
@@ -228,6 +228,18 @@ impl DatabaseUrl {
             let query = self.url.query().filter(|query| !query.is_empty()).map(|query| format!("{query}&"));
             self.url.set_query(Some(&format!("{}{name}={value}", query.unwrap_or_default())));
         }
+        self
+    }
+
+    /// The same address in another spelling. Spin keeps a pool for each spelling, so this one's has no connections that
+    /// hang with those of the first.
+    #[must_use]
+    pub fn respelled(mut self) -> Self {
+        let query = self.url.query().unwrap_or_default();
+        // Said twice, a parameter counts as said last.
+        let again = query.split('&').next_back().unwrap_or_default();
+        let twice = format!("{query}&{again}");
+        self.url.set_query(Some(&twice));
         self
     }
 

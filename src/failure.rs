@@ -25,6 +25,9 @@ pub enum Failure {
     Unusable(String),
 }
 
+/// query_canceled: the server's `statement_timeout` is over, which is ours unless the user gave one.
+const QUERY_CANCELED: &str = "57014";
+
 /// What to do with a read after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
@@ -47,10 +50,21 @@ impl Failure {
                 // admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections, and on a replica
                 // "canceling statement due to conflict with recovery"
                 "57P01" | "57P02" | "57P03" | "53300" | "40001" => Advice::Again,
+                QUERY_CANCELED => Advice::Again,
                 state if state.starts_with("08") => Advice::Again,
                 _ => Advice::Stop,
             },
             Self::Unusable(_) => Advice::Stop,
+        }
+    }
+
+    /// Whether it took its time before it failed, and may do so again.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        match self {
+            Self::TimedOut => true,
+            Self::Database { sqlstate, .. } => sqlstate == QUERY_CANCELED,
+            Self::Unreachable(_) | Self::NotPermitted(_) | Self::Lost(_) | Self::Unusable(_) => false,
         }
     }
 
@@ -122,10 +136,10 @@ mod tests {
 
     #[test]
     fn only_what_is_not_the_statements_fault_is_tried_again() {
-        for sqlstate in ["57P01", "57P02", "57P03", "53300", "40001", "08006", "08P01"] {
+        for sqlstate in ["57P01", "57P02", "57P03", "53300", "40001", "57014", "08006", "08P01"] {
             assert_eq!(state(sqlstate), Advice::Again, "{sqlstate}");
         }
-        for sqlstate in ["42P01", "22012", "25006", "57014", "42501", "XX000"] {
+        for sqlstate in ["42P01", "22012", "25006", "42501", "XX000"] {
             assert_eq!(state(sqlstate), Advice::Stop, "{sqlstate}");
         }
     }

@@ -27,6 +27,7 @@ pub async fn handle(request: Request) -> Response<String> {
 }
 
 async fn status() -> Response<String> {
+    let arrived = Instant::now();
     let reader = match reader().await {
         Ok(reader) => reader,
         Err(error) => {
@@ -36,7 +37,7 @@ async fn status() -> Response<String> {
         }
     };
     let started = Instant::now();
-    let outcome = reader.role().await;
+    let outcome = reader.role(arrived).await;
     let milliseconds = format!("{:.3}", started.elapsed().as_secs_f64() * 1e3);
     let mut headers = HeaderMap::new();
     set(&mut headers, "server-timing", &format!("db;dur={milliseconds}"));
@@ -64,8 +65,14 @@ async fn reader() -> Result<Rc<Reader>, ConfigError> {
         return Ok(reader);
     }
     let reader = Reader::new(Config::load().await?).await;
-    // Another request may have come first while this one waited.
-    Ok(READER.with_borrow_mut(|slot| Rc::clone(slot.get_or_insert(reader))))
+    Ok(READER.with_borrow_mut(|slot| match slot {
+        // Another request came first while this one waited.
+        Some(first) => Rc::clone(first),
+        None => {
+            reader.announce();
+            Rc::clone(slot.insert(reader))
+        }
+    }))
 }
 
 fn log_detour(reader: &Reader, role: Role, answer: &Answer, milliseconds: &str) {

@@ -20,6 +20,8 @@ impl Connection {
     pub async fn open(url: &DatabaseUrl) -> Result<Self, Failure> {
         pg::Connection::open(url.expose()).await.map(Self).map_err(|error| match error {
             pg::Error::PgError(PgError::ConnectionFailed(text)) => Failure::from_open(&text),
+            // Spin could not read `allowed_outbound_hosts`.
+            pg::Error::PgError(PgError::Other(text)) => Failure::NotPermitted(text),
             other @ (pg::Error::Decode(_) | pg::Error::PgError(_)) => failure(other),
         })
     }

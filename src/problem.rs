@@ -36,8 +36,9 @@ impl From<NoAnswer> for Problem {
         if failures().all(|failure| matches!(failure, Failure::NotPermitted(_))) {
             return Self::Misconfigured(ConfigError::new(
                 "allowed_host",
-                "does not list the host of DATABASE_URL, so Spin refuses to connect: set \
-                 SPIN_VARIABLE_ALLOWED_HOST=postgres://<host>:<port>"
+                "does not list the host of DATABASE_URL in a way that Spin can read, so it refuses to connect: set \
+                 SPIN_VARIABLE_ALLOWED_HOST=postgres://<host>:<port>, with a range for a host that has replicas, such \
+                 as 5432..5434"
                     .to_owned(),
             ));
         }

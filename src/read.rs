@@ -10,6 +10,7 @@ use spin_sdk::wit_bindgen::spawn;
 
 use crate::candidates::{Candidate, Kind, Role, candidates, why_no_replica};
 use crate::config::Config;
+use crate::database_url::DatabaseUrl;
 use crate::failure::{Advice, Failure};
 use crate::health::{Health, State};
 use crate::lease::{Origin, Shared};
@@ -20,8 +21,8 @@ use crate::within::within;
 /// The statement that proves that a database answers and tells its role.
 pub const ROLE: &str = "SELECT pg_is_in_recovery()";
 
-/// How often a read is tried again on the last candidate, where there is nowhere else to go. On the others it is once.
-const LAST_RETRIES: u32 = 3;
+/// How often a read is tried again on the main candidate, behind which there is little hope. On the others it is once.
+const MAIN_RETRIES: u32 = 3;
 
 /// What an answered read brought.
 #[derive(Debug)]
@@ -79,6 +80,8 @@ pub struct Reader {
 
 struct Target {
     candidate: Candidate,
+    /// For a connection out of another pool than the shared one.
+    spare: DatabaseUrl,
     shared: Shared,
     health: Health,
     /// Whether an unexpected role was logged already.
@@ -86,15 +89,13 @@ struct Target {
 }
 
 impl Reader {
-    /// Works out the candidates, logs once where there can be no replica, and asks what other instances have learnt.
+    /// Works out the candidates, and asks what other instances have learnt.
     pub async fn new(config: Config) -> Rc<Self> {
-        if let Some(why) = why_no_replica(&config) {
-            log::line("no-replica", &config, &[("reason", &why)]);
-        }
         let targets = candidates(&config).into_iter().map(|candidate| Target {
             shared: Shared::default(),
             health: Health::new(&candidate.url),
             surprised: Cell::new(false),
+            spare: candidate.url.clone().respelled(),
             candidate,
         });
         let reader = Self { targets: targets.collect(), config };
@@ -105,28 +106,45 @@ impl Reader {
         Rc::new(reader)
     }
 
+    /// Logs why there can be no replica, where that is so.
+    pub fn announce(&self) {
+        if let Some(why) = why_no_replica(&self.config) {
+            log::line("no-replica", &self.config, &[("reason", &why)]);
+        }
+    }
+
     /// The configuration it was made for.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Runs a read-only statement on the best database that answers before the deadline, which starts now.
+    /// Runs a read-only statement on the best database that answers before the deadline, which counts from `started`:
+    /// the moment at which the request came in.
     ///
     /// # Errors
     /// When no candidate answered, or when the statement itself is at fault.
-    pub async fn read(self: &Rc<Self>, statement: &str, params: &[ParameterValue]) -> Result<Answer, NoAnswer> {
-        let started = Instant::now();
+    pub async fn read(
+        self: &Rc<Self>,
+        started: Instant,
+        statement: &str,
+        params: &[ParameterValue],
+    ) -> Result<Answer, NoAnswer> {
         // What is left of the deadline is for Spin and the way back to the client.
         let end = started + self.config.deadline.mul_f64(0.95);
-        let order = self.order(started);
+        let (order, main) = self.order(Instant::now());
         let mut tried = Vec::new();
         for (position, &target) in order.iter().enumerate() {
             let left = end.saturating_duration_since(Instant::now());
-            // Those before the last are near, or should be: they have less to do than it takes to go around the world.
-            let last = position + 1 == order.len();
-            let (share, retries) = if last { (left, LAST_RETRIES) } else { (left.min(self.config.deadline / 4), 1) };
-            let outcome = self.attempt(target, statement, params, share, retries).await;
+            let share = if position != main {
+                // It is near, or should be, or it failed a moment ago.
+                left.min(self.config.deadline / 4)
+            } else if position + 1 < order.len() {
+                left * 3 / 4
+            } else {
+                left
+            };
+            let outcome = self.attempt(target, statement, params, share, position == main).await;
             let kind = target.candidate.kind;
             match outcome {
                 Ok(rows) => {
@@ -150,8 +168,8 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Reader::read`].
-    pub async fn role(self: &Rc<Self>) -> Result<(Role, Answer), NoAnswer> {
-        let answer = self.read(ROLE, &[]).await?;
+    pub async fn role(self: &Rc<Self>, started: Instant) -> Result<(Role, Answer), NoAnswer> {
+        let answer = self.read(started, ROLE, &[]).await?;
         match role(&answer.rows) {
             Ok(role) => {
                 self.notice(answer.kind, role);
@@ -161,10 +179,11 @@ impl Reader {
         }
     }
 
-    /// The healthy candidates and then the others; those whose rest is over are probed behind the request's back.
-    fn order(self: &Rc<Self>, now: Instant) -> Vec<&Target> {
+    /// The healthy candidates and then the others, and the position of the main one: the last that is worth most of the
+    /// time. Those whose rest is over are probed behind the request's back.
+    fn order(self: &Rc<Self>, now: Instant) -> (Vec<&Target>, usize) {
         if let [only] = self.targets.as_slice() {
-            return vec![only];
+            return (vec![only], 0);
         }
         let mut healthy = Vec::with_capacity(self.targets.len());
         let mut resting = Vec::new();
@@ -178,8 +197,9 @@ impl Reader {
                 }
             }
         }
+        let main = if healthy.is_empty() { resting.len() } else { healthy.len() } - 1;
         healthy.append(&mut resting);
-        healthy
+        (healthy, main)
     }
 
     async fn probe(self: Rc<Self>, index: usize) {
@@ -189,7 +209,7 @@ impl Reader {
         }
         target.health.claim().await;
         let probe = async {
-            let connection = Connection::open(&target.candidate.url).await?;
+            let connection = Connection::open(&target.spare).await?;
             connection.query(ROLE, &[]).await
         };
         let outcome = within(self.config.deadline / 4, probe).await.unwrap_or(Err(Failure::TimedOut));
@@ -209,52 +229,57 @@ impl Reader {
         statement: &str,
         params: &[ParameterValue],
         share: Duration,
-        mut retries: u32,
+        main: bool,
     ) -> Result<Rows, Failure> {
         let end = Instant::now() + share;
-        let mut first = true;
+        let mut retries = if main { MAIN_RETRIES } else { 1 };
+        let mut connection = Use::Shared;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let once = self.once(target, statement, params, left, first);
-            let (failure, origin) = match within(left, once).await {
+            let outcome = match connection {
+                Use::Shared => within(left, self.on_shared(target, statement, params, left, main)).await,
+                Use::Own => within(left, on_own(target, statement, params)).await,
+            };
+            let (failure, next) = match outcome {
                 Some(Ok(rows)) => return Ok(rows),
                 Some(Err(failed)) => failed,
                 None => return Err(Failure::TimedOut),
             };
-            let stuck = failure == Failure::TimedOut && origin == Some(Origin::Joined);
-            if retries == 0 || !(stuck || failure.advice() == Advice::Again) {
-                return Err(failure);
+            match next {
+                Some(next) if retries > 0 => connection = next,
+                Some(_) | None => return Err(failure),
             }
             retries -= 1;
-            first = false;
         }
     }
 
-    async fn once(
+    async fn on_shared(
         &self,
         target: &Target,
         statement: &str,
         params: &[ParameterValue],
         left: Duration,
-        first: bool,
-    ) -> Result<Rows, (Failure, Option<Origin>)> {
-        let acquired = target.shared.acquire(&target.candidate.url, self.config.lease).await;
+        main: bool,
+    ) -> Result<Rows, (Failure, Option<Use>)> {
+        let acquiring = target.shared.acquire(&target.candidate.url, self.config.lease);
+        // Spin's pool may hand out a connection on which a statement is stuck, and waits for it.
+        let patience = if main { left / 2 } else { left };
+        let acquired = within(patience, acquiring).await.ok_or((Failure::TimedOut, Some(Use::Own)))?;
         let (lease, origin) = acquired.map_err(|failure| (failure, None))?;
         let mut guard = GiveUp(Some(&lease));
         let query = lease.connection().query(statement, params);
-        // A connection that others use may be stuck behind their statement: leave time for another one.
-        let outcome = if first && origin == Origin::Joined {
-            within(left / 2, query).await.unwrap_or(Err(Failure::TimedOut))
-        } else {
-            query.await
+        let outcome = match origin {
+            Origin::Opened => query.await,
+            // It may be stuck behind the statement of another request: leave time for a connection of our own.
+            Origin::Joined => match within(left / 2, query).await {
+                Some(outcome) => outcome,
+                None => return Err((Failure::TimedOut, Some(Use::Own))),
+            },
         };
-        match outcome {
-            Ok(rows) => {
-                guard.0 = None;
-                Ok(rows)
-            }
-            Err(failure) => Err((failure, Some(origin))),
+        if outcome.is_ok() {
+            guard.0 = None;
         }
+        outcome.map_err(retry)
     }
 
     /// Logs a database that is not what its place says, once per instance.
@@ -272,6 +297,30 @@ impl Reader {
             );
         }
     }
+}
+
+/// Which connection a statement runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// The one that the requests in flight share.
+    Shared,
+    /// One that nobody else waits on, out of a pool without a past.
+    Own,
+}
+
+async fn on_own(target: &Target, statement: &str, params: &[ParameterValue]) -> Result<Rows, (Failure, Option<Use>)> {
+    let rows = async { Connection::open(&target.spare).await?.query(statement, params).await };
+    rows.await.map_err(retry)
+}
+
+/// On what a statement should be tried again; a slow one not in the way of others.
+fn retry(failure: Failure) -> (Failure, Option<Use>) {
+    let next = match failure.advice() {
+        Advice::Again if failure.is_slow() => Some(Use::Own),
+        Advice::Again => Some(Use::Shared),
+        Advice::Next | Advice::Stop => None,
+    };
+    (failure, next)
 }
 
 /// Gives a connection up unless the statement on it went well, also when the statement is abandoned.

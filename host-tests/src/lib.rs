@@ -1,4 +1,4 @@
-//! What the tests, `make up` and `make bench` stand on: a host that imitates Spin, real Postgres clusters, and Fly
+//! What the tests, `make up` and `make soak` stand on: a host that imitates Spin, real Postgres clusters, and Fly
 //! Machines made of the two.
 
 pub mod client;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::client::{Answer, Client};
+use crate::postgres::PASSWORD;
 
 /// How long a client waits for an answer before it counts as hung. Longer than any deadline in use.
 const HUNG: Duration = Duration::from_secs(30);
@@ -107,6 +108,9 @@ async fn get(client: &mut Option<Client>, address: SocketAddr) -> Result<Answer>
 }
 
 fn wrong_with(answer: &Answer) -> Option<String> {
+    if format!("{answer:?}").contains(PASSWORD) {
+        return Some("the password is in it".to_owned());
+    }
     let good = answer.status == 200 && answer.body == r#"{"status":"ok"}"#;
     (!good).then(|| format!("{} {}", answer.status.as_u16(), answer.body))
 }

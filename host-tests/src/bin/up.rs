@@ -24,7 +24,7 @@ struct Arguments {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = not_empty)]
     database_url: Option<String>,
     /// A real Spin to serve with, instead of the in-house host.
-    #[arg(long, env = "SPIN", value_parser = not_empty)]
+    #[arg(long, env = "SPIN", value_parser = program)]
     spin: Option<PathBuf>,
     /// The first of the ports to listen on.
     #[arg(long, env = "PORT", default_value_t = 3000)]
@@ -33,6 +33,11 @@ struct Arguments {
 
 fn not_empty(value: &str) -> Result<String, String> {
     if value.is_empty() { Err("must not be empty: leave it out instead".to_owned()) } else { Ok(value.to_owned()) }
+}
+
+fn program(value: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(value);
+    if path.is_file() { Ok(path) } else { Err("not a file: write the path of a `spin` program".to_owned()) }
 }
 
 #[tokio::main]
@@ -59,13 +64,7 @@ async fn run(arguments: Arguments) -> Result<()> {
 }
 
 async fn serve(arguments: Arguments) -> Result<()> {
-    let host = match &arguments.spin {
-        Some(program) if !program.is_file() => {
-            bail!("SPIN is {}, which is not a file: write the path of a `spin` program", program.display())
-        }
-        Some(program) => Host::Spin(program.clone()),
-        None => Host::InHouse,
-    };
+    let host = arguments.spin.clone().map_or(Host::InHouse, Host::Spin);
     let addresses = addresses(arguments.port, if arguments.database_url.is_some() { 1 } else { 1 + REPLICAS.len() })?;
     step("building the component");
     build_component()?;
@@ -157,4 +156,19 @@ fn addresses(first: u16, count: usize) -> Result<Vec<SocketAddr>> {
 
 fn step(what: &str) {
     eprintln!("==> {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_argument_can_be_given_and_a_bad_one_is_refused() {
+        let parse = |arguments: &[&str]| Arguments::try_parse_from([&["up"], arguments].concat());
+        let given = parse(&["--spin", "/bin/sh", "--database-url", "postgres:///db", "--port", "4000"]).unwrap();
+        assert_eq!((given.spin, given.port), (Some(PathBuf::from("/bin/sh")), 4000));
+        for bad in [["--spin", "/nowhere"], ["--database-url", ""], ["--port", "x"]] {
+            assert!(parse(&bad).is_err(), "{bad:?}");
+        }
+    }
 }

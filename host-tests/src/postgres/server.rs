@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -227,16 +228,19 @@ fn children_of(parent: Pid) -> Result<Vec<Pid>> {
     Ok(pairs.filter(|(ppid, _)| *ppid == parent.as_raw()).map(|(_, pid)| Pid::from_raw(pid)).collect())
 }
 
-/// A port that was free a moment ago. Two servers that ask at once get two, because each socket is still held.
+/// A port that is free now, and below those that the system gives to outgoing connections, so that it stays free while
+/// its server is down. Each is given once.
 fn free_port() -> Result<u16> {
-    static TAKEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-    for _ in 0..100 {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?.local_addr()?.port();
-        if !taken.contains(&port) {
-            taken.push(port);
+    const PORTS: std::ops::Range<u32> = 20_000..30_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    for _ in PORTS {
+        // Other processes of the kind start elsewhere.
+        let offset = std::process::id().wrapping_mul(97).wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port =
+            u16::try_from(PORTS.start + offset % (PORTS.end - PORTS.start)).context("a port is a small number")?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }
     }
-    bail!("found no free port")
+    bail!("found no free port from {} to {}", PORTS.start, PORTS.end)
 }

@@ -4,9 +4,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::variables::{Variables, is_template};
 
-/// Which hosts the component may connect to.
+/// Which hosts the component may connect to; or why that cannot be said, which comes up at the first connection.
 #[derive(Debug)]
-pub(crate) struct AllowedHosts(Vec<Entry>);
+pub(crate) struct AllowedHosts(Result<Vec<Entry>, String>);
 
 #[derive(Debug)]
 struct Entry {
@@ -33,23 +33,31 @@ enum PortRule {
 }
 
 impl AllowedHosts {
-    /// Spin fills the templates in when an instance first connects; here they cannot change, so once is enough.
+    /// At the start Spin looks only at entries without a template. It fills the others in when an instance first
+    /// connects; here they cannot change, so once is enough.
     pub(crate) fn new(entries: &[String], variables: &Variables) -> Result<Self> {
-        let mut allowed = Vec::new();
-        for entry in entries {
+        for literal in entries.iter().filter(|entry| !is_template(entry)) {
+            Entry::parse(literal)?;
+        }
+        let resolved = entries.iter().map(|entry| {
             let resolved = variables.resolve(entry)?;
             // Only a template may come to nothing.
-            if !(is_template(entry) && ["", "http://", "https://"].contains(&resolved.as_str())) {
-                allowed.push(Entry::parse(&resolved)?);
-            }
-        }
-        Ok(Self(allowed))
+            let nothing = is_template(entry) && ["", "http://", "https://"].contains(&resolved.as_str());
+            if nothing { Ok(None) } else { Entry::parse(&resolved).map(Some) }
+        });
+        let allowed = resolved.collect::<Result<Vec<_>>>().map(|entries| entries.into_iter().flatten().collect());
+        Ok(Self(allowed.map_err(|error| error.to_string())))
     }
 
-    pub(crate) fn allows_postgres(&self, host: &str, port: u16) -> bool {
+    /// Whether a connection may be made.
+    ///
+    /// # Errors
+    /// When an entry makes no sense, whatever the host.
+    pub(crate) fn allows_postgres(&self, host: &str, port: u16) -> Result<bool, String> {
+        let entries = self.0.as_ref().map_err(Clone::clone)?;
         // Spin builds an address out of the host without brackets, which it then cannot parse.
         let host = host.to_ascii_lowercase();
-        !host.contains(':') && self.0.iter().any(|entry| entry.allows("postgres", &host, port))
+        Ok(!host.contains(':') && entries.iter().any(|entry| entry.allows("postgres", &host, port)))
     }
 }
 
@@ -139,8 +147,8 @@ mod tests {
             ("*://*:*", "fdaa::1", 5432, false),
         ] {
             let entry = Entry::parse(entry).unwrap();
-            let got = AllowedHosts(vec![entry]).allows_postgres(host, port);
-            assert_eq!(got, allowed, "{host}:{port}");
+            let got = AllowedHosts(Ok(vec![entry])).allows_postgres(host, port);
+            assert_eq!(got, Ok(allowed), "{host}:{port}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! An application made ready to serve: manifest, runtime configuration, environment and the compiled component.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, StoreLimits, StoreLimitsBuilder};
 
 use super::allowed_hosts::AllowedHosts;
 use super::bindings::spin::{key_value::key_value, postgres::postgres, variables::variables};
@@ -59,6 +59,14 @@ impl Options {
     }
 }
 
+impl Options {
+    /// What `SPIN_MAX_INSTANCE_MEMORY` says, in bytes.
+    pub(super) fn memory_limit(&self) -> StoreLimits {
+        let bytes = self.environment.get("SPIN_MAX_INSTANCE_MEMORY").and_then(|bytes| bytes.parse().ok());
+        bytes.map_or_else(StoreLimits::default, |bytes| StoreLimitsBuilder::new().memory_size(bytes).build())
+    }
+}
+
 /// Builds the component as `spin build` does: with the manifest's own command, in the manifest's folder.
 ///
 /// # Errors
@@ -93,6 +101,10 @@ pub(super) fn prepare(options: Options, logs: Logs) -> Result<Workers> {
         key_value_stores: component.key_value_stores.clone(),
         entries: Entries::default(),
         logs,
+        info: serde_json::to_string_pretty(&BTreeMap::from([
+            ("name", &manifest.application.name),
+            ("version", &manifest.application.version),
+        ]))?,
         stopping: AtomicBool::new(false),
     };
     Ok(Workers { app: Arc::new(app), pre, options })
@@ -134,16 +146,16 @@ fn compile(bytes: &[u8]) -> wasmtime::Result<InstancePre<State>> {
 /// Spin's settings that a guest can feel. Its pool of a thousand instances takes 6 TB of address space, which not
 /// every machine gives: Spin does without it there, and so does this.
 fn engine() -> wasmtime::Result<Engine> {
-    const INSTANCES: u32 = 1_000;
+    let instances = std::env::var("SPIN_MAX_INSTANCE_COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000);
     let mut config = Config::new();
     config.epoch_interruption(true).wasm_component_model_async(true);
     let mut pooling = PoolingAllocationConfig::default();
     pooling
-        .total_component_instances(INSTANCES)
-        .total_memories(INSTANCES)
-        .total_tables(2 * INSTANCES)
-        .total_stacks(INSTANCES)
-        .total_core_instances(4 * INSTANCES)
+        .total_component_instances(instances)
+        .total_memories(instances)
+        .total_tables(2 * instances)
+        .total_stacks(instances)
+        .total_core_instances(4 * instances)
         .table_elements(100_000)
         .max_component_instance_size(10 << 20)
         .max_core_instance_size(10 << 20)

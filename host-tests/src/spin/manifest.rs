@@ -13,8 +13,7 @@ use super::key_value::DEFAULT;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     spin_manifest_version: u32,
-    #[expect(dead_code, reason = "required by Spin")]
-    application: Application,
+    pub(crate) application: Application,
     #[serde(default)]
     pub(crate) variables: BTreeMap<String, Variable>,
     trigger: Triggers,
@@ -23,13 +22,14 @@ pub(crate) struct Manifest {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read so that a manifest that Spin refuses is refused here")]
-struct Application {
-    name: String,
-    version: Option<String>,
-    description: Option<String>,
+pub(crate) struct Application {
+    pub(crate) name: String,
     #[serde(default)]
-    authors: Vec<String>,
+    pub(crate) version: String,
+    #[serde(rename = "description")]
+    _description: Option<String>,
+    #[serde(default, rename = "authors")]
+    _authors: Vec<String>,
 }
 
 /// An application variable: required, or with a default, never both.

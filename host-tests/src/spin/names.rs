@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-/// Host name and port -> where it really is. A name that is not in here is looked up as usual.
+/// Host name and port -> where it really is. Fly's names that are not in here do not resolve; others are looked up as
+/// usual.
 #[derive(Clone, Debug, Default)]
 pub struct Names(HashMap<(String, u16), SocketAddr>);
 
@@ -18,6 +19,12 @@ impl Names {
         self
     }
 
+    /// A name of the private network that nobody has: not even the machine's resolver is asked, because it is too long.
+    fn nobody(&self, host: &str) -> Option<String> {
+        let private = !self.0.is_empty() && [".internal", ".flycast"].iter().any(|suffix| host.ends_with(suffix));
+        private.then(|| format!("{}.{host}", "x".repeat(64)))
+    }
+
     /// The configuration with each known name replaced by its address; everything else stays.
     pub(crate) fn apply(&self, config: &Config) -> Config {
         let known = |host: &Host, port: u16| match host {
@@ -26,14 +33,14 @@ impl Names {
         };
         let ports = config.get_ports();
         let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-        if !config.get_hosts().iter().enumerate().any(|(index, host)| known(host, port(index)).is_some()) {
+        if self.0.is_empty() {
             return config.clone();
         }
         let mut real = without_hosts(config);
         for (index, host) in config.get_hosts().iter().enumerate() {
             match (known(host, port(index)), host) {
                 (Some(address), _) => real.host(address.ip().to_string()).port(address.port()),
-                (None, Host::Tcp(name)) => real.host(name).port(port(index)),
+                (None, Host::Tcp(name)) => real.host(self.nobody(name).as_deref().unwrap_or(name)).port(port(index)),
                 (None, Host::Unix(path)) => real.host_path(path).port(port(index)),
             };
         }

@@ -46,7 +46,7 @@ impl Pools {
             };
             let only = if let [only] = ports { Some(only) } else { None };
             let port = ports.get(index).or(only);
-            if !self.allowed.allows_postgres(host, port.copied().unwrap_or(5432)) {
+            if !self.allowed.allows_postgres(host, port.copied().unwrap_or(5432)).map_err(Error::Other)? {
                 let port = port.map(|port| format!(":{port}")).unwrap_or_default();
                 return Err(Error::ConnectionFailed(format!("address postgres://{host}{port} is not permitted")));
             }

@@ -33,6 +33,7 @@ pub struct Server {
 }
 
 struct Service {
+    app: Arc<App>,
     workers: ProxyHandler<Workers>,
     logs: Logs,
     /// One line for each request, for people who watch.
@@ -55,7 +56,8 @@ impl Server {
         });
         let workers = workers.await??;
         let app = Arc::clone(&workers.app);
-        let service = Arc::new(Service { workers: ProxyHandler::new(workers), logs, access_log });
+        let service =
+            Arc::new(Service { app: Arc::clone(&app), workers: ProxyHandler::new(workers), logs, access_log });
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, client)) = listener.accept().await {
@@ -94,7 +96,7 @@ impl Service {
         let (started, method, path) = (Instant::now(), request.method().clone(), request.uri().path().to_owned());
         let response = self.route(request, client).await.unwrap_or_else(|error| {
             self.logs.line(&format!("ERROR Error processing request: {error:#}"));
-            plain(StatusCode::INTERNAL_SERVER_ERROR, b"")
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "")
         });
         if self.access_log {
             let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("-");
@@ -112,8 +114,13 @@ impl Service {
     async fn route(&self, mut request: Request<Incoming>, client: SocketAddr) -> Result<Response<WasiBody>> {
         request.headers_mut().remove(header::CONNECTION);
         match request.uri().path() {
-            "/.well-known/spin/health" => return Ok(plain(StatusCode::OK, b"OK")),
-            path if path.starts_with("/.well-known/spin/") => return Ok(plain(StatusCode::NOT_FOUND, b"")),
+            "/.well-known/spin/health" => return Ok(plain(StatusCode::OK, "OK")),
+            "/.well-known/spin/info" => {
+                let mut info = plain(StatusCode::OK, self.app.info.clone());
+                info.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                return Ok(info);
+            }
+            path if path.starts_with("/.well-known/spin/") => return Ok(plain(StatusCode::NOT_FOUND, "")),
             _ => {}
         }
         make_absolute(&mut request)?;
@@ -158,8 +165,8 @@ fn add_headers(request: &mut Request<Incoming>, client: SocketAddr) -> Result<()
     Ok(())
 }
 
-fn plain(status: StatusCode, body: &'static [u8]) -> Response<WasiBody> {
-    let body = Full::new(Bytes::from_static(body)).map_err(|never: Infallible| match never {}).boxed_unsync();
+fn plain(status: StatusCode, body: impl Into<Bytes>) -> Response<WasiBody> {
+    let body = Full::new(body.into()).map_err(|never: Infallible| match never {}).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{Accessor, GuestTaskId, HasData, InstancePre, ResourceTable};
-use wasmtime::{Store, StoreContextMut};
+use wasmtime::{Store, StoreContextMut, StoreLimits};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, Proxy, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
@@ -31,6 +31,8 @@ pub(crate) struct App {
     pub(crate) key_value_stores: Vec<String>,
     pub(crate) entries: Entries,
     pub(crate) logs: Logs,
+    /// What everybody is told at `/.well-known/spin/info`.
+    pub(crate) info: String,
     /// Set when the server stops: instances that are cut off then have not failed.
     pub(crate) stopping: AtomicBool,
 }
@@ -41,6 +43,7 @@ pub(crate) struct State {
     pub(crate) app: Arc<App>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
+    limits: StoreLimits,
 }
 
 /// Gives the generated bindings the whole state.
@@ -88,8 +91,15 @@ impl HandlerState for Workers {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Limits>> {
         let wasi = WasiCtx::builder().stdout(self.app.logs.pipe()).stderr(self.app.logs.pipe()).build();
-        let state = State { table: ResourceTable::new(), app: Arc::clone(&self.app), wasi, http: WasiHttpCtx::new() };
+        let state = State {
+            table: ResourceTable::new(),
+            app: Arc::clone(&self.app),
+            wasi,
+            http: WasiHttpCtx::new(),
+            limits: self.options.memory_limit(),
+        };
         let mut store = Store::new(self.pre.engine(), state);
+        store.limiter(|state| &mut state.limits);
         // Spin compiles in the checks that let it interrupt a guest; nobody interrupts it here.
         store.set_epoch_deadline(u64::MAX / 2);
         let instance = self.pre.instantiate_async(&mut store).await?;

@@ -80,6 +80,10 @@ async fn a_host_that_is_not_allowed_is_refused_until_it_is_named() {
     let body = assert_problem(&get(&machine).await, 500, "misconfigured");
     assert!(body["detail"].as_str().unwrap().contains("SPIN_VARIABLE_ALLOWED_HOST"), "{body}");
 
+    let unreadable = Setup::default().env("DATABASE_URL", &url).env("SPIN_VARIABLE_ALLOWED_HOST", "127.0.0.1:5432");
+    let body = assert_problem(&get(&started(unreadable).await).await, 500, "misconfigured");
+    assert!(body["detail"].as_str().unwrap().contains("SPIN_VARIABLE_ALLOWED_HOST"), "{body}");
+
     let address = cluster.primary().address();
     let named =
         Setup::default().env("DATABASE_URL", &url).env("SPIN_VARIABLE_ALLOWED_HOST", format!("postgres://{address}"));

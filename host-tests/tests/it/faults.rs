@@ -46,6 +46,20 @@ async fn a_read_survives_a_link_that_is_slower_than_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_read_survives_a_dead_replica_when_the_primary_is_on_the_other_side_of_the_world() {
+    let stage = Stage::new().await;
+    let break_both = async || {
+        // Each message takes 250 ms there and back; a new connection needs four to six of them.
+        stage.primary.set(Fault::Delay(Duration::from_millis(125)));
+        break_link(&stage.local, Fault::Refuse).await;
+    };
+    let seen = stage.tell(break_both, async || stage.local.set(Fault::Pass)).await;
+    seen.assert_nobody_noticed(&stage);
+    seen.assert_served_by("given", "primary");
+    assert!(stage.primary.hits() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_link_is_used_as_long_as_it_answers_in_time() {
     let stage = Stage::new().await;
     let slow = Fault::Delay(Duration::from_millis(50));

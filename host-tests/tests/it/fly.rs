@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use toml::{Table, Value};
 
+use crate::story::alone;
 use crate::world::{assert_ok, host, shared_cluster};
 
 fn read(path: &str) -> String {
@@ -139,9 +140,11 @@ async fn the_image_answers_in_its_regions_as_nobody_from_a_read_only_folder() {
     }
 }
 
-#[test]
-fn the_image_holds_the_wasm_of_the_tests() {
+#[tokio::test]
+async fn the_image_holds_the_wasm_of_the_tests() {
     host();
+    // A whole build takes all of a machine.
+    let _alone = alone().await;
     let manifest: Table = toml::from_str(&read("spin.toml")).unwrap();
     let component = &manifest["component"]["nearest-replica"];
     let build = component["build"]["command"].as_str().unwrap();

@@ -89,6 +89,9 @@ async fn other_methods_and_other_paths_are_refused_without_a_database() {
     }
     let health = client.get("/.well-known/spin/health").await.unwrap();
     assert_eq!((health.status.as_u16(), health.body.as_str()), (200, "OK"));
+    let info = client.get("/.well-known/spin/info").await.unwrap();
+    let info: serde_json::Value = serde_json::from_str(&info.body).unwrap();
+    assert_eq!((&info["name"], &info["version"]), (&"nearest-replica".into(), &"0.1.0".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

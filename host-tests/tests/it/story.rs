@@ -147,7 +147,7 @@ impl Seen {
         self.report.all_answered_within(DEADLINE).unwrap_or_else(|error| panic!("{error:#}"));
         assert!(self.report.most_in_flight >= CLIENTS, "{} requests overlapped", self.report.most_in_flight);
         let (detours, during) = (self.detours, self.during().len());
-        // Twice, because a fault may come in two steps: connections break, and then new ones cannot be made.
+        // Those in flight when the fault came, and those of instances that began before the word was out.
         assert!(detours <= 2 * CLIENTS, "{detours} of {during} requests paid for the dead candidate");
         let after = self.report.between(self.home, Instant::now());
         assert!(after.len() >= CLIENTS, "there were requests after that");

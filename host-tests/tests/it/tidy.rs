@@ -111,8 +111,13 @@ fn every_test_that_the_readme_names_exists_and_so_does_every_problem() {
 fn commands_in_the_readme_are_targets_of_the_makefile() {
     let makefile = read("Makefile");
     let readme = read("README.md");
-    let commands = readme.split("make ").skip(1).filter_map(|rest| rest.split([' ', '`', '\n']).next());
-    for target in commands.filter(|word| ["up", "test", "lint", "bench", "soak", "image", "deploy"].contains(word)) {
+    let in_code = readme.lines().flat_map(|line| match line.strip_prefix("    ") {
+        Some(code) => vec![code],
+        None => quoted(line),
+    });
+    let targets: Vec<_> = in_code.filter_map(|code| code.strip_prefix("make ")?.split_whitespace().next()).collect();
+    assert!(targets.len() > 4, "{targets:?}");
+    for target in targets {
         assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
     }
 }
