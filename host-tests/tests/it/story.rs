@@ -93,8 +93,9 @@ impl Stage {
             let mended = (Instant::now(), self.detours());
             mend_it().await;
             self.wait_for_home("home again by itself").await;
-            // The other instances come home when their own rest is over.
-            tokio::time::sleep(Duration::from_millis(1500)).await;
+            // The other instances come home when their own rest is over, which is a second more where they find that
+            // somebody is just probing.
+            tokio::time::sleep(Duration::from_secs(3)).await;
             let home = Instant::now();
             self.wait_for_answers(200).await;
             self.load.stop();
