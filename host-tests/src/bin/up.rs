@@ -117,7 +117,12 @@ async fn reads_from<'a>(cluster: &'a Cluster, region: &str) -> Result<&'a str> {
 }
 
 async fn serve_one(host: &Host, url: String, address: SocketAddr) -> Result<()> {
-    let mut setup = Setup { listen: Some(address), access_log: true, ..Setup::default() }.env("DATABASE_URL", url);
+    let mut setup = Setup { listen: Some(address), access_log: true, ..Setup::default() };
+    // Whoever names a database here means it to be reached.
+    if let Some(allowed) = allowed_host(&url) {
+        setup = setup.env("SPIN_VARIABLE_ALLOWED_HOST", allowed);
+    }
+    setup = setup.env("DATABASE_URL", url);
     setup.logs = Logs::echoing("|");
     let passed_on = |name: &str| name == "FLY_REGION" || name.starts_with("SPIN_VARIABLE_");
     setup.environment.extend(std::env::vars().filter(|(name, _)| passed_on(name)));
@@ -130,6 +135,17 @@ async fn serve_one(host: &Host, url: String, address: SocketAddr) -> Result<()> 
     }
     println!("  curl -i http://{}/", machine.address());
     std::future::pending().await
+}
+
+/// The first host of a URL, in the form of `allowed_outbound_hosts`.
+fn allowed_host(url: &str) -> Option<String> {
+    let config = url.parse::<tokio_postgres::Config>().ok()?;
+    match config.get_hosts().first()? {
+        tokio_postgres::config::Host::Tcp(host) => {
+            Some(format!("postgres://{host}:{}", config.get_ports().first().unwrap_or(&5432)))
+        }
+        tokio_postgres::config::Host::Unix(_) => None,
+    }
 }
 
 /// Consecutive ports, all of them free.
