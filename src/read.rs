@@ -131,7 +131,7 @@ impl Reader {
         params: &[ParameterValue],
     ) -> Result<Answer, NoAnswer> {
         // What is left of the deadline is for Spin and the way back to the client.
-        let end = started + self.config.deadline.mul_f64(0.95);
+        let end = started + self.config.deadline.mul_f64(0.9);
         let (order, main) = self.order(Instant::now());
         let mut tried = Vec::new();
         for (position, &target) in order.iter().enumerate() {
