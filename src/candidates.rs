@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::database_url::{DatabaseUrl, HostKind};
 use crate::region::Region;
 
-/// How a candidate was found. Its `Display` form is what stands in headers, logs and problem bodies.
+/// How a candidate was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The replica in the Machine's own region.
@@ -30,14 +30,22 @@ pub enum Kind {
     Given,
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Kind {
+    /// As it stands in headers, logs and problem bodies.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Local => "local",
             Self::Nearest => "nearest",
             Self::ReplicaPort => "replica-port",
             Self::Given => "given",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -50,12 +58,20 @@ pub enum Role {
     Replica,
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Role {
+    /// As it stands in headers, logs and problem bodies.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Primary => "primary",
             Self::Replica => "replica",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -147,7 +163,7 @@ fn with_our_parameters(url: DatabaseUrl, config: &Config) -> DatabaseUrl {
 
 /// Time limits in a Postgres URL are whole seconds, and 0 means none.
 fn whole_seconds(duration: Duration) -> String {
-    duration.as_secs_f64().ceil().max(1.0).to_string()
+    duration.as_millis().div_ceil(1000).max(1).to_string()
 }
 
 impl crate::region::Placement {
@@ -346,7 +362,9 @@ mod tests {
             ("postgres://u@h/app?application_name=a@b", "percent-encoded"),
             ("postgres://u:1?x@h/app", "percent-encoded"),
             ("postgres://u@h/app?sslmode", "parameter without a value"),
-            ("postgres://u@h/%2E", "give the database another name"),
+            ("postgres://u@h:0/app", "invalid port number"),
+            ("postgres://u@hö/app", "invalid host"),
+            ("postgres://u@a,%2Ftmp/app", "write `postgres://user@localhost:5432/database`"),
             ("postgres://u@h:99999/app", "invalid port number"),
             ("postgres://u@h/app?schema=public", "has the parameter \"schema\""),
             ("postgres://u@h/app?sslmode=verify-full", "write `disable`, `prefer` or `require`"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use spin_sdk::variables;
 
 use crate::database_url::DatabaseUrl;
+use crate::pulse::within;
 use crate::region::{Placement, Region};
-use crate::within::within;
 
 /// Everything the component can be told. There is nothing secret in its `Debug` form.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub struct Config {
     pub replica_port: Option<u16>,
     /// How long one request may take altogether: `deadline_ms`.
     pub deadline: Duration,
-    /// For how long the requests in flight may share one connection: `lease_ms`.
+    /// For how long the requests of an instance may share one connection: `lease_ms`.
     pub lease: Duration,
 }
 
@@ -108,7 +108,8 @@ impl Config {
 
 async fn get(name: &'static str) -> Result<String, ConfigError> {
     let Some(value) = within(PATIENCE, variables::get(name)).await else {
-        let problem = format!("is not there after {PATIENCE:?}: write it where Spin finds it sooner, or try again");
+        let ms = PATIENCE.as_millis();
+        let problem = format!("is not there after {ms} ms: write it where Spin finds it sooner, or try again");
         return Err(ConfigError::new(name, problem));
     };
     value.map_err(|why| {

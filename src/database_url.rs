@@ -1,12 +1,13 @@
-//! `DATABASE_URL`, read as a URL and never as text, and what its host says about the cluster behind it.
+//! `DATABASE_URL`, taken apart and never edited as text, and what its host says about the cluster behind it.
 //!
 //! A value that gets through here is one that Spin's own Postgres client reads the same way: that client ends the
 //! user name and password at the first `@`, knows a closed list of parameters, and refuses Unix sockets and IPv6
-//! literals (tokio-postgres `config.rs`, Spin `factor-outbound-pg`).
+//! literals (tokio-postgres `config.rs`, Spin `factor-outbound-pg`). The `url` crate reads URLs as browsers do, which
+//! differs (it resolves a database named `.` away), and would be a sixth of the component; the tests hold this to it
+//! and to tokio-postgres.
 
 use std::fmt;
-
-use url::{Host, Position, Url};
+use std::net::Ipv4Addr;
 
 use crate::config::ConfigError;
 
@@ -58,12 +59,19 @@ pub enum HostKind {
     Other,
 }
 
-/// A database URL that is fit to be given to Spin. Its `Debug` form holds neither user nor password.
+/// A database URL that is fit to be given to Spin, percent-encoded part by part. Its `Debug` form holds neither user
+/// nor password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl {
-    /// With a single host. Where there are several, a stand-in that `host_list` replaces.
-    url: Url,
-    host_list: Option<String>,
+    scheme: &'static str,
+    /// `user` or `user:password`.
+    credentials: Option<String>,
+    /// One host, or a list with its ports.
+    hosts: String,
+    /// Of the one host.
+    port: Option<u16>,
+    database: String,
+    parameters: Vec<(String, String)>,
 }
 
 impl DatabaseUrl {
@@ -79,98 +87,58 @@ impl DatabaseUrl {
         let Some((scheme, rest)) = value.split_once("://") else {
             return Err(error("is not a URL: write `postgres://user:password@host:5432/database`"));
         };
-        if !["postgres", "postgresql"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        let Some(scheme) = ["postgres", "postgresql"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))
+        else {
             return Err(error("does not start with `postgres://` or `postgresql://`: write it as one of them"));
-        }
-        let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, tail) = rest.split_at(authority_end);
-        let (credentials, hosts) = authority.rsplit_once('@').map_or((None, authority), |(c, h)| (Some(c), h));
-        let host_list = hosts.contains(',').then(|| hosts.to_owned());
-        let parsed = match &host_list {
-            None => Url::parse(value),
-            Some(_) => {
-                let credentials = credentials.map(|c| format!("{c}@")).unwrap_or_default();
-                Url::parse(&format!("{scheme}://{credentials}several.invalid{tail}"))
-            }
         };
-        let url = parsed.map_err(|why| {
-            error(&format!(
-                "is not a URL ({why}): write reserved characters of the password percent-encoded (`@` as `%40`, \
-                 `:` as `%3A`, `/` as `%2F`, `?` as `%3F`, `#` as `%23`)"
-            ))
-        })?;
-        // A URL has no place for a path of dots: it is resolved away, and another database would be read.
-        let path = tail.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase().replace("%2e", ".");
-        if path.split('/').any(|segment| segment == "." || segment == "..") {
-            return Err(error("has a database name of dots: give the database another name"));
-        }
-        let mut url = Self { url, host_list };
-        url.refuse_stray_characters()?;
-        url.refuse_parameters()?;
-        url.settle_host()?;
-        Ok(url)
-    }
-
-    /// An `@` or `#` behind the host is the rest of a password that was not percent-encoded.
-    fn refuse_stray_characters(&self) -> Result<(), ConfigError> {
-        let behind = [Some(self.url.path()), self.url.query()];
-        if self.url.fragment().is_some() || behind.into_iter().flatten().any(|part| part.contains('@')) {
+        let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (credentials, hosts) = authority.rsplit_once('@').map_or((None, authority), |(c, h)| (Some(c), h));
+        let (hosts, port) = host_and_port(hosts)?;
+        // The rest of a password that was not percent-encoded.
+        if tail.contains(['@', '#']) {
             return Err(error(
                 "has an `@` or `#` behind the host: write reserved characters of the password percent-encoded \
                  (`@` as `%40`, `/` as `%2F`, `?` as `%3F`, `#` as `%23`)",
             ));
         }
-        Ok(())
-    }
-
-    fn refuse_parameters(&self) -> Result<(), ConfigError> {
-        for pair in self.url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let Some((key, value)) = pair.split_once('=') else {
-                return Err(error("has a parameter without a value: write `name=value` behind the `?`"));
-            };
-            if !PARAMETERS.contains(&key) && key != USER {
-                return Err(error(&format!(
-                    "has the parameter {key:?}, which Spin's Postgres client does not know: leave it out"
-                )));
-            }
-            if key == "sslmode" && !["disable", "prefer", "require"].contains(&value) {
-                return Err(error(
-                    "has an `sslmode` that Spin's Postgres client does not know: write `disable`, `prefer` or \
-                     `require` (the last two verify the certificate)",
-                ));
-            }
-        }
-        Ok(())
+        let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+        let mut url = Self {
+            scheme,
+            credentials: credentials.map(|credentials| match credentials.split_once(':') {
+                Some((user, password)) => format!("{}:{}", encoded(user, RESERVED), encoded(password, RESERVED)),
+                None => encoded(credentials, RESERVED),
+            }),
+            hosts: hosts.to_owned(),
+            port,
+            database: encoded(path.strip_prefix('/').unwrap_or(path), ""),
+            parameters: parameters(query)?,
+        };
+        url.settle_host()?;
+        Ok(url)
     }
 
     fn settle_host(&mut self) -> Result<(), ConfigError> {
-        if self.host_list.as_deref().is_some_and(|list| list.contains('[')) {
-            return Err(ipv6());
-        }
         let host_parameter = self.parameter("host").or_else(|| self.parameter("hostaddr"));
-        if host_parameter.is_some_and(|host| host.starts_with('/') || host.to_ascii_lowercase().starts_with("%2f")) {
-            return Err(unix_socket());
+        if self.hosts.split(',').chain(host_parameter).any(is_path) {
+            return Err(error(
+                "is for a Unix socket, which Spin cannot reach: write `postgres://user@localhost:5432/database`",
+            ));
         }
-        match self.url.host() {
-            Some(Host::Ipv6(_)) => Err(ipv6()),
-            Some(Host::Domain(host)) if host.to_ascii_lowercase().starts_with("%2f") => Err(unix_socket()),
-            Some(Host::Domain("")) | None if host_parameter.is_none() => self
-                .url
-                .set_host(Some("localhost"))
-                .map_err(|_| error("has no host: write `postgres://localhost:5432/database`")),
-            Some(Host::Domain(_) | Host::Ipv4(_)) | None => Ok(()),
+        if self.hosts.is_empty() && host_parameter.is_none() {
+            "localhost".clone_into(&mut self.hosts);
         }
+        Ok(())
     }
 
     /// What the host stands for.
     #[must_use]
     pub fn host_kind(&self) -> HostKind {
         let pinned = ["host", "hostaddr", "port"].iter().any(|name| self.parameter(name).is_some());
-        if self.host_list.is_some() || pinned {
+        if self.is_list() || pinned {
             return HostKind::Pinned;
         }
-        let host = self.url.host_str().unwrap_or_default().to_ascii_lowercase();
-        if host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback()) {
+        let host = self.hosts.to_ascii_lowercase();
+        if host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback()) {
             return HostKind::Loopback;
         }
         if host.ends_with(".flympg.net") {
@@ -188,45 +156,44 @@ impl DatabaseUrl {
     /// Whether the host is a name on Fly's private network, whatever it stands for.
     #[must_use]
     pub fn is_on_private_network(&self) -> bool {
-        let host = self.url.host_str().unwrap_or_default().to_ascii_lowercase();
-        self.host_list.is_none() && (host.ends_with(".internal") || host.ends_with(".flycast"))
+        let host = self.hosts.to_ascii_lowercase();
+        !self.is_list() && (host.ends_with(".internal") || host.ends_with(".flycast"))
     }
 
     /// Whether the host is an IPv4 address: a database server itself, not a hosting service's name.
     #[must_use]
     pub fn is_address(&self) -> bool {
-        self.url.host_str().is_some_and(|host| host.parse::<std::net::Ipv4Addr>().is_ok())
+        self.hosts.parse::<Ipv4Addr>().is_ok()
+    }
+
+    fn is_list(&self) -> bool {
+        self.hosts.contains(',')
     }
 
     /// The port, which is Postgres's own 5432 where the URL has none.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.url.port().unwrap_or(5432)
+        self.port.unwrap_or(5432)
     }
 
     /// The same URL for another port, and another host where one is given.
     #[must_use]
     pub fn at(&self, host: Option<&str>, port: u16) -> Self {
-        let mut url = self.url.clone();
-        // Both can fail only for URLs without a host, which `parse` lets through only as `Pinned`.
-        let _ = host.map_or(Ok(()), |host| url.set_host(Some(host)));
-        let _ = url.set_port(Some(port));
-        Self { url, host_list: self.host_list.clone() }
+        let hosts = host.unwrap_or(&self.hosts).to_owned();
+        Self { hosts, port: Some(port), ..self.clone() }
     }
 
     /// The value of a parameter, as it stands in the URL.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        let pairs = self.url.query()?.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next_back()
+        self.parameters.iter().rfind(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The same URL with a parameter that the user did not give; `value` is already percent-encoded.
     #[must_use]
     pub fn with_default(mut self, name: &str, value: &str) -> Self {
         if self.parameter(name).is_none() {
-            let query = self.url.query().filter(|query| !query.is_empty()).map(|query| format!("{query}&"));
-            self.url.set_query(Some(&format!("{}{name}={value}", query.unwrap_or_default())));
+            self.parameters.push((name.to_owned(), value.to_owned()));
         }
         self
     }
@@ -235,31 +202,112 @@ impl DatabaseUrl {
     /// hang with those of the first.
     #[must_use]
     pub fn respelled(mut self) -> Self {
-        let query = self.url.query().unwrap_or_default();
         // Said twice, a parameter counts as said last.
-        let again = query.split('&').next_back().unwrap_or_default();
-        let twice = format!("{query}&{again}");
-        self.url.set_query(Some(&twice));
+        self.parameters.extend(self.parameters.last().cloned());
         self
     }
 
     /// The whole URL, password and all: for Spin only.
     #[must_use]
     pub fn expose(&self) -> String {
-        match &self.host_list {
-            None => self.url.to_string(),
-            Some(hosts) => {
-                format!("{}{hosts}{}", &self.url[..Position::BeforeHost], &self.url[Position::AfterPort..])
-            }
+        let mut url = format!("{}://", self.scheme);
+        if let Some(credentials) = &self.credentials {
+            url += credentials;
+            url.push('@');
         }
+        url += &self.hosts;
+        if let Some(port) = self.port {
+            url += &format!(":{port}");
+        }
+        url.push('/');
+        url += &self.database;
+        let mut joint = '?';
+        for (name, value) in &self.parameters {
+            url.push(joint);
+            url += name;
+            url.push('=');
+            url += value;
+            joint = '&';
+        }
+        url
     }
 }
 
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.host_list.as_deref().or(self.url.host_str()).unwrap_or_default();
-        write!(f, "DatabaseUrl({host}:{})", self.port())
+        write!(f, "DatabaseUrl({}:{})", self.hosts, self.port())
     }
+}
+
+/// The host and its port; a list of hosts keeps its ports.
+fn host_and_port(hosts: &str) -> Result<(&str, Option<u16>), ConfigError> {
+    if hosts.contains('[') {
+        return Err(error("has an IPv6 address for a host, which Spin refuses: write a name such as `<app>.flycast`"));
+    }
+    let of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+    for each in hosts.split(',') {
+        let (host, port) = each.split_once(':').unwrap_or((each, ""));
+        if !host.bytes().all(of_a_name) {
+            return Err(not_a_url("invalid host"));
+        }
+        if !port.is_empty() && port.parse().unwrap_or(0u16) == 0 {
+            return Err(not_a_url("invalid port number"));
+        }
+    }
+    Ok(match hosts.split_once(':') {
+        Some((host, port)) if !hosts.contains(',') => (host, port.parse().ok()),
+        Some(_) | None => (hosts, None),
+    })
+}
+
+fn is_path(host: &str) -> bool {
+    host.starts_with('/') || host.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("%2f"))
+}
+
+fn parameters(query: &str) -> Result<Vec<(String, String)>, ConfigError> {
+    let mut parameters = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(error("has a parameter without a value: write `name=value` behind the `?`"));
+        };
+        if !PARAMETERS.contains(&key) && key != USER {
+            return Err(error(&format!(
+                "has the parameter {key:?}, which Spin's Postgres client does not know: leave it out"
+            )));
+        }
+        if key == "sslmode" && !["disable", "prefer", "require"].contains(&value) {
+            return Err(error(
+                "has an `sslmode` that Spin's Postgres client does not know: write `disable`, `prefer` or \
+                 `require` (the last two verify the certificate)",
+            ));
+        }
+        parameters.push((key.to_owned(), encoded(value, "")));
+    }
+    Ok(parameters)
+}
+
+/// What ends a user name or password.
+const RESERVED: &str = ":@[]";
+
+/// Percent-encodes what may not stand in a URL (RFC 3986), and what is `reserved` in its place. What is encoded already
+/// stays.
+fn encoded(text: &str, reserved: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for (index, character) in text.char_indices() {
+        let hex = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
+        let plain = match character {
+            '%' => hex(index + 1) && hex(index + 2),
+            _ => character.is_ascii_graphic() && !r#""<>\^`{|}"#.contains(character) && !reserved.contains(character),
+        };
+        if plain {
+            encoded.push(character);
+        } else {
+            for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                encoded += &format!("%{byte:02X}");
+            }
+        }
+    }
+    encoded
 }
 
 /// The app in `<app>`, `global.<app>`, `<region>.<app>` and `top<N>.nearest.of.<app>` (fly.io/docs, private networking).
@@ -276,10 +324,9 @@ fn error(problem: &str) -> ConfigError {
     ConfigError::new(VARIABLE, problem.to_owned())
 }
 
-fn ipv6() -> ConfigError {
-    error("has an IPv6 address for a host, which Spin refuses: write a name such as `<app>.flycast`")
-}
-
-fn unix_socket() -> ConfigError {
-    error("is for a Unix socket, which Spin cannot reach: write `postgres://user@localhost:5432/database`")
+fn not_a_url(why: &str) -> ConfigError {
+    error(&format!(
+        "is not a URL ({why}): write reserved characters of the password percent-encoded (`@` as `%40`, `:` as `%3A`, \
+         `/` as `%2F`, `?` as `%3F`, `#` as `%23`)"
+    ))
 }

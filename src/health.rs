@@ -6,16 +6,21 @@ use std::time::{Duration, Instant};
 
 use spin_sdk::wit_bindgen::spawn;
 
-use crate::board;
+use crate::board::{self, Note, Time};
 use crate::database_url::DatabaseUrl;
 
 /// For how long a candidate that failed is passed over before it is probed again.
 pub(crate) const REST: Duration = Duration::from_secs(1);
 
+/// After how long an instance looks again whether what others know is still so.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
 /// What this instance knows about one candidate.
 #[derive(Debug)]
 pub(crate) struct Health {
     resting_until: Cell<Option<Instant>>,
+    /// When it was last seen to fail.
+    failed_at: Cell<Option<Time>>,
     key: String,
 }
 
@@ -26,8 +31,8 @@ pub(crate) enum State {
     Healthy,
     /// It failed: only when nothing better is left.
     Resting,
-    /// Its rest is over: the caller, and nobody else, should probe it.
-    ProbeDue,
+    /// Its rest is over: look at the board, and if that does not help, probe it.
+    Unsure,
 }
 
 impl Health {
@@ -36,55 +41,75 @@ impl Health {
         let mut hasher = DefaultHasher::new();
         url.expose().hash(&mut hasher);
         let key = format!("{}/resting/{:016x}", env!("CARGO_PKG_NAME"), hasher.finish());
-        Self { resting_until: Cell::new(None), key }
+        Self { resting_until: Cell::new(None), failed_at: Cell::new(None), key }
     }
 
     /// Takes over what other instances know.
-    pub(crate) async fn learn(&self) -> bool {
-        let left = board::read(&self.key).await;
-        if let Some(left) = left {
-            self.rest(Instant::now(), left);
+    pub(crate) async fn learn(&self) {
+        if let Some(note) = board::read(&self.key).await {
+            self.heed(note, Instant::now());
         }
-        left.is_some()
     }
 
-    /// The state at `now`. `ProbeDue` is told once and starts the next rest.
-    pub(crate) fn state(&self, now: Instant) -> State {
-        match self.resting_until.get() {
-            None => State::Healthy,
-            Some(until) if now < until => State::Resting,
-            Some(_) => {
-                self.rest(now, REST);
-                State::ProbeDue
+    fn heed(&self, note: Note, now: Instant) {
+        match note {
+            // Where the rest is over, nobody has seen it well again.
+            Note::Rest(until) => self.rest(now, until.left().unwrap_or_default().min(LOOK_AGAIN)),
+            Note::Well(at) => {
+                if self.failed_at.get().is_none_or(|failed| failed < at) {
+                    self.resting_until.set(None);
+                }
             }
         }
     }
 
+    /// The state at `now`.
+    pub(crate) fn state(&self, now: Instant) -> State {
+        match self.resting_until.get() {
+            None => State::Healthy,
+            Some(until) if now < until => State::Resting,
+            Some(_) => State::Unsure,
+        }
+    }
+
+    /// Gives the caller, and nobody else, the right to probe it, where that is due.
+    pub(crate) fn begin_probe(&self, now: Instant) -> bool {
+        let due = self.state(now) == State::Unsure;
+        if due {
+            self.rest(now, REST);
+        }
+        due
+    }
+
     /// It failed. The first of the requests that see it tells the other instances.
     pub(crate) fn failed(&self, now: Instant) {
-        let known = self.resting_until.get().is_some_and(|until| now < until);
+        let known = self.state(now) == State::Resting;
         self.rest(now, REST);
+        self.failed_at.set(Some(Time::now()));
         if !known {
-            let key = self.key.clone();
-            spawn(async move { board::post(&key, REST).await });
+            self.tell(Note::Rest(Time::now().after(REST)));
         }
     }
 
     /// It answered.
     pub(crate) fn answered(&self) {
         if self.resting_until.take().is_some() {
-            let key = self.key.clone();
-            spawn(async move { board::clear(&key).await });
+            self.tell(Note::Well(Time::now()));
         }
+    }
+
+    fn tell(&self, note: Note) {
+        let key = self.key.clone();
+        spawn(async move { board::post(&key, note).await });
     }
 
     /// Tells the other instances that somebody is about to probe it.
     pub(crate) async fn claim(&self) {
-        board::post(&self.key, REST).await;
+        board::post(&self.key, Note::Rest(Time::now().after(REST))).await;
     }
 
     fn rest(&self, now: Instant, rest: Duration) {
-        self.resting_until.set(Some(now + rest.min(REST)));
+        self.resting_until.set(Some(now + rest));
     }
 }
 
@@ -97,11 +122,31 @@ mod tests {
         let health = Health::new(&DatabaseUrl::parse("postgres://h/db").unwrap());
         let start = Instant::now();
         assert_eq!(health.state(start), State::Healthy);
+        assert!(!health.begin_probe(start), "there is no need");
         health.rest(start, REST);
         assert_eq!(health.state(start + REST / 2), State::Resting);
-        assert_eq!(health.state(start + REST), State::ProbeDue);
-        assert_eq!(health.state(start + REST), State::Resting, "one prober is enough");
-        assert_eq!(health.state(start + REST * 2), State::ProbeDue);
+        assert_eq!(health.state(start + REST), State::Unsure);
+        assert!(health.begin_probe(start + REST));
+        assert!(!health.begin_probe(start + REST), "one prober is enough");
+        assert_eq!(health.state(start + REST), State::Resting);
+        assert_eq!(health.state(start + REST * 2), State::Unsure);
+    }
+
+    #[test]
+    fn what_others_know_counts_unless_it_is_older_than_what_was_seen_here() {
+        let health = Health::new(&DatabaseUrl::parse("postgres://h/db").unwrap());
+        let now = Instant::now();
+        let in_a_minute = Time::now().after(Duration::from_secs(60));
+        health.heed(Note::Rest(Time::now()), now);
+        assert_eq!(health.state(now), State::Unsure, "that rest is over, and nobody has seen it well");
+        health.heed(Note::Rest(in_a_minute), now);
+        assert_eq!(health.state(now), State::Resting);
+        assert_eq!(health.state(now + LOOK_AGAIN), State::Unsure, "it looks again soon");
+        health.failed_at.set(Some(Time::now()));
+        health.heed(Note::Well(Time::now()), now);
+        assert_eq!(health.state(now), State::Resting, "it has failed since");
+        health.heed(Note::Well(in_a_minute), now);
+        assert_eq!(health.state(now), State::Healthy);
     }
 
     #[test]

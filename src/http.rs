@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use spin_sdk::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use spin_sdk::wasip3::http::types::{ErrorCode, Method, Request, Response};
 
 use crate::candidates::Role;
 use crate::config::{Config, ConfigError};
 use crate::log;
 use crate::problem::Problem;
 use crate::read::{Answer, Reader};
+use crate::reply::Reply;
 
 thread_local! {
     /// What this instance has learnt. Spin gives an instance many requests, but may end it at any time.
@@ -18,38 +19,45 @@ thread_local! {
 }
 
 /// Answers one request. `HEAD` gets the body of `GET`, which Spin's server does not send.
-pub async fn handle(request: Request) -> Response<String> {
-    match (request.uri().path(), request.method()) {
-        ("/", &Method::GET | &Method::HEAD) => status().await,
-        ("/", other) => problem(&Problem::MethodNotAllowed(other.clone()), HeaderMap::new()),
-        _ => problem(&Problem::NotFound, HeaderMap::new()),
-    }
+///
+/// # Errors
+/// Where the host refuses the response.
+pub async fn handle(request: Request) -> Result<Response, ErrorCode> {
+    let target = request.get_path_with_query().unwrap_or_default();
+    let path = target.split('?').next().unwrap_or_default();
+    let reply = match (path, request.get_method()) {
+        ("/", Method::Get | Method::Head) => status().await,
+        ("/", other) => problem(&Problem::MethodNotAllowed(name(other)), Vec::new()),
+        _ => problem(&Problem::NotFound, Vec::new()),
+    };
+    reply.send()
 }
 
-async fn status() -> Response<String> {
+async fn status() -> Reply {
     let arrived = Instant::now();
     let reader = match reader().await {
         Ok(reader) => reader,
         Err(error) => {
             let misconfigured = Problem::Misconfigured(error);
             log::write(format!("event={} reason={}", misconfigured.name(), log::quoted(&misconfigured.to_string())));
-            return problem(&misconfigured, HeaderMap::new());
+            return problem(&misconfigured, Vec::new());
         }
     };
     let started = Instant::now();
     let outcome = reader.role(arrived).await;
-    let milliseconds = format!("{:.3}", started.elapsed().as_secs_f64() * 1e3);
-    let mut headers = HeaderMap::new();
-    set(&mut headers, "server-timing", &format!("db;dur={milliseconds}"));
+    let milliseconds = log::milliseconds(started.elapsed());
+    let mut headers = Vec::with_capacity(4);
+    headers.push(("server-timing", format!("db;dur={milliseconds}")));
     if let Some(region) = reader.config().placement.region() {
-        set(&mut headers, "machine-region", region.as_str());
+        headers.push(("machine-region", region.as_str().to_owned()));
     }
     match outcome {
         Ok((role, answer)) => {
             log_detour(&reader, role, &answer, &milliseconds);
-            set(&mut headers, "database-role", &role.to_string());
-            set(&mut headers, "database-candidate", &answer.kind.to_string());
-            respond(StatusCode::OK, "application/json", headers, r#"{"status":"ok"}"#.to_owned())
+            headers.push(("database-role", role.name().to_owned()));
+            headers.push(("database-candidate", answer.kind.name().to_owned()));
+            let body = r#"{"status":"ok"}"#.to_owned();
+            Reply { status: 200, media_type: "application/json", headers, body }
         }
         Err(no_answer) => {
             let problem_found = Problem::from(no_answer);
@@ -86,25 +94,23 @@ fn log_detour(reader: &Reader, role: Role, answer: &Answer, milliseconds: &str) 
     }
 }
 
-fn problem(problem: &Problem, mut headers: HeaderMap) -> Response<String> {
-    if let Some((name, value)) = problem.header() {
-        set(&mut headers, name, value);
+fn problem(problem: &Problem, mut headers: Vec<(&'static str, String)>) -> Reply {
+    headers.extend(problem.header().map(|(name, value)| (name, value.to_owned())));
+    Reply { status: problem.status(), media_type: "application/problem+json", headers, body: problem.body() }
+}
+
+/// A method as it stands in a request line.
+fn name(method: Method) -> String {
+    match method {
+        Method::Get => "GET".to_owned(),
+        Method::Head => "HEAD".to_owned(),
+        Method::Post => "POST".to_owned(),
+        Method::Put => "PUT".to_owned(),
+        Method::Delete => "DELETE".to_owned(),
+        Method::Connect => "CONNECT".to_owned(),
+        Method::Options => "OPTIONS".to_owned(),
+        Method::Trace => "TRACE".to_owned(),
+        Method::Patch => "PATCH".to_owned(),
+        Method::Other(name) => name,
     }
-    respond(problem.status(), "application/problem+json", headers, problem.body())
-}
-
-/// Every response says how long it is: without `content-length` it leaves Spin in several TCP segments, and each
-/// response on a connection that is kept alive waits some 40 ms for the client's delayed acknowledgement.
-fn respond(status: StatusCode, media_type: &'static str, mut headers: HeaderMap, body: String) -> Response<String> {
-    set(&mut headers, "content-type", media_type);
-    set(&mut headers, "content-length", &body.len().to_string());
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-}
-
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    let value = HeaderValue::from_str(value).expect("our own values are visible ASCII");
-    headers.insert(name, value);
 }

@@ -1,9 +1,9 @@
-//! One connection shared by the requests in flight on this instance.
+//! One connection shared by the requests of this instance, for a short while.
 //!
 //! Spin's pool is shared by every instance and waits without bound, so an instance that keeps a connection starves
-//! the others, and one that opens a connection for each request pays a round trip each time. Here the requests in
-//! flight share one (the driver pipelines their statements); it goes back as soon as none of them is in flight, or
-//! when it gets old. One request opens it while the others wait for it.
+//! the others, and one that opens a connection for each request pays a round trip each time. Here requests share one
+//! (the driver pipelines their statements); it goes back when none of them has come for a beat or two of the pulse,
+//! or when it gets old. One request opens it while the others wait for it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::database_url::DatabaseUrl;
 use crate::failure::Failure;
 use crate::pg::Connection;
+use crate::pulse;
 use crate::wake::{self, Waker};
 
 /// A connection that several requests use at once. It goes back to Spin when the last of them lets go of it.
@@ -19,11 +20,17 @@ pub(crate) struct Lease {
     connection: Connection,
     opened: Instant,
     broken: Cell<bool>,
+    /// Whether a request has come since the last beat.
+    used: Cell<bool>,
 }
 
 impl Lease {
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    fn is_fresh(&self, now: Instant, lease: Duration) -> bool {
+        !self.broken.get() && now.saturating_duration_since(self.opened) < lease
     }
 
     /// Keeps every later request off this connection: it saw an error or a time-out.
@@ -44,7 +51,7 @@ type Outcome = Result<Rc<Lease>, Failure>;
 /// The connection of one candidate.
 #[derive(Default)]
 pub(crate) struct Shared {
-    /// Weak, so that only the requests in flight keep it.
+    /// Weak, so that only the requests in flight and the pulse keep it.
     current: RefCell<Weak<Lease>>,
     /// There while a request opens the next connection.
     opening: RefCell<Option<Rc<Opening>>>,
@@ -67,7 +74,7 @@ impl Shared {
                 return Ok((current, Origin::Joined));
             }
             let Some(opening) = self.opening.borrow().clone() else { break };
-            let (waker, woken) = wake::pair();
+            let (waker, mut woken) = wake::pair();
             opening.sleepers.borrow_mut().push(waker);
             woken.wait().await;
             if let Some(outcome) = opening.outcome.get() {
@@ -75,15 +82,20 @@ impl Shared {
             }
         }
         let turn = Turn::take(self);
-        let outcome = Connection::open(url)
-            .await
-            .map(|connection| Rc::new(Lease { connection, opened: Instant::now(), broken: Cell::new(false) }));
-        turn.finish(outcome).map(|lease| (lease, Origin::Opened))
+        let outcome = Connection::open(url).await.map(|connection| {
+            let (broken, used) = (Cell::new(false), Cell::new(true));
+            Rc::new(Lease { connection, opened: Instant::now(), broken, used })
+        });
+        let opened = turn.finish(outcome)?;
+        let kept = Rc::clone(&opened);
+        pulse::hold(move |now| kept.is_fresh(now, lease) && kept.used.replace(false));
+        Ok((opened, Origin::Opened))
     }
 
     fn usable(&self, lease: Duration) -> Option<Rc<Lease>> {
         let current = self.current.borrow().upgrade()?;
-        (!current.broken.get() && current.opened.elapsed() < lease).then_some(current)
+        current.used.set(true);
+        current.is_fresh(Instant::now(), lease).then_some(current)
     }
 }
 

@@ -14,14 +14,10 @@ mod lease;
 mod log;
 pub mod pg;
 pub mod problem;
+mod pulse;
 pub mod read;
 pub mod region;
-mod wake;
-mod within;
-
-/// The export that Spin calls.
+mod reply;
 #[cfg(all(feature = "http-service", target_family = "wasm"))]
-#[spin_sdk::http_service]
-async fn handle(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
-    http::handle(request).await
-}
+mod service;
+mod wake;

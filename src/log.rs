@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::time::Duration;
 
 use crate::config::Config;
 
@@ -30,4 +31,9 @@ pub(crate) fn quoted(value: &str) -> String {
     } else {
         format!("{value:?}")
     }
+}
+
+/// Milliseconds with three decimals, without the code that floating-point numbers need to be printed.
+pub(crate) fn milliseconds(duration: Duration) -> String {
+    format!("{}.{:03}", duration.as_millis(), duration.subsec_micros() % 1000)
 }

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value, json};
-use spin_sdk::http::{Method, StatusCode};
+use serde::Serialize;
 
 use crate::config::ConfigError;
 use crate::failure::{Advice, Failure};
-use crate::read::NoAnswer;
+use crate::read::{Attempt, NoAnswer};
 
 /// Every way in which a request can end without a 2xx.
 #[derive(Debug)]
@@ -15,13 +14,32 @@ pub enum Problem {
     /// The path is not ours.
     NotFound,
     /// The path is ours, the method is not.
-    MethodNotAllowed(Method),
+    MethodNotAllowed(String),
     /// A variable cannot be used.
     Misconfigured(ConfigError),
     /// No candidate answered before the deadline.
     Unavailable(NoAnswer),
     /// A database answered, and refused the statement.
     StatementFailed(NoAnswer),
+}
+
+/// The members of a problem body, in their order.
+#[derive(Serialize)]
+struct Details {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tried: Option<Vec<Tried>>,
+}
+
+#[derive(Serialize)]
+struct Tried {
+    candidate: &'static str,
+    error: &'static str,
 }
 
 impl From<ConfigError> for Problem {
@@ -52,12 +70,12 @@ impl From<NoAnswer> for Problem {
 impl Problem {
     /// The HTTP status.
     #[must_use]
-    pub fn status(&self) -> StatusCode {
+    pub fn status(&self) -> u16 {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Misconfigured(_) | Self::StatementFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed(_) => 405,
+            Self::Misconfigured(_) | Self::StatementFailed(_) => 500,
+            Self::Unavailable(_) => 503,
         }
     }
 
@@ -87,27 +105,26 @@ impl Problem {
     /// The body of the answer.
     #[must_use]
     pub fn body(&self) -> String {
-        let mut body = Map::new();
-        body.insert("type".into(), format!("urn:problem-type:{}:{}", env!("CARGO_PKG_NAME"), self.name()).into());
-        body.insert("title".into(), self.title().into());
-        body.insert("status".into(), self.status().as_u16().into());
-        match self {
-            Self::NotFound => {}
-            Self::MethodNotAllowed(method) => {
-                body.insert("detail".into(), format!("`{method}` is not for this path: use GET or HEAD").into());
-            }
-            Self::Misconfigured(error) => {
-                body.insert("detail".into(), error.to_string().into());
-            }
+        let detail = match self {
+            Self::NotFound | Self::Unavailable(_) | Self::StatementFailed(_) => None,
+            Self::MethodNotAllowed(method) => Some(format!("`{method}` is not for this path: use GET or HEAD")),
+            Self::Misconfigured(error) => Some(error.to_string()),
+        };
+        let tried = match self {
+            Self::NotFound | Self::MethodNotAllowed(_) | Self::Misconfigured(_) => None,
             Self::Unavailable(no_answer) | Self::StatementFailed(no_answer) => {
-                let tried = no_answer
-                    .tried
-                    .iter()
-                    .map(|attempt| json!({ "candidate": attempt.kind.to_string(), "error": attempt.failure.class() }));
-                body.insert("tried".into(), tried.collect::<Value>());
+                let one = |attempt: &Attempt| Tried { candidate: attempt.kind.name(), error: attempt.failure.class() };
+                Some(no_answer.tried.iter().map(one).collect())
             }
-        }
-        Value::Object(body).to_string()
+        };
+        let details = Details {
+            kind: format!("urn:problem-type:{}:{}", env!("CARGO_PKG_NAME"), self.name()),
+            title: self.title(),
+            status: self.status(),
+            detail,
+            tried,
+        };
+        serde_json::to_string(&details).unwrap_or_default()
     }
 
     fn title(&self) -> &'static str {
@@ -126,7 +143,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound => f.write_str("no such path"),
-            Self::MethodNotAllowed(method) => write!(f, "{method}"),
+            Self::MethodNotAllowed(method) => f.write_str(method),
             Self::Misconfigured(error) => error.fmt(f),
             Self::Unavailable(no_answer) | Self::StatementFailed(no_answer) => no_answer.fmt(f),
         }

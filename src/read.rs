@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt};
 use spin_sdk::wit_bindgen::spawn;
 
 use crate::candidates::{Candidate, Kind, Role, candidates, why_no_replica};
@@ -16,7 +17,7 @@ use crate::health::{Health, State};
 use crate::lease::{Origin, Shared};
 use crate::log;
 use crate::pg::{Connection, DbValue, ParameterValue, Rows};
-use crate::within::within;
+use crate::pulse::{until, within};
 
 /// The statement that proves that a database answers and tells its role.
 pub const ROLE: &str = "SELECT pg_is_in_recovery()";
@@ -78,6 +79,9 @@ pub struct Reader {
     targets: Vec<Target>,
 }
 
+/// The type that wit-bindgen's own executor has, so that the code for it is there once.
+type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 struct Target {
     candidate: Candidate,
     /// For a connection out of another pool than the shared one.
@@ -101,7 +105,8 @@ impl Reader {
         let reader = Self { targets: targets.collect(), config };
         if reader.targets.len() > 1 {
             // At once, so that it costs no more than the slowest.
-            join_all(reader.targets.iter().map(|target| target.health.learn())).await;
+            let learning = reader.targets.iter().map(|target| -> Task<'_> { Box::pin(target.health.learn()) });
+            learning.collect::<FuturesUnordered<_>>().collect::<()>().await;
         }
         Rc::new(reader)
     }
@@ -131,8 +136,8 @@ impl Reader {
         params: &[ParameterValue],
     ) -> Result<Answer, NoAnswer> {
         // What is left of the deadline is for Spin and the way back to the client.
-        let end = started + self.config.deadline.mul_f64(0.9);
-        let (order, main) = self.order(Instant::now());
+        let end = started + self.config.deadline * 9 / 10;
+        let (order, main) = self.order().await;
         let mut tried = Vec::new();
         for (position, &target) in order.iter().enumerate() {
             let left = end.saturating_duration_since(Instant::now());
@@ -180,21 +185,23 @@ impl Reader {
     }
 
     /// The healthy candidates and then the others, and the position of the main one: the last that is worth most of the
-    /// time. Those whose rest is over are probed behind the request's back.
-    fn order(self: &Rc<Self>, now: Instant) -> (Vec<&Target>, usize) {
+    /// time. Those whose rest is over are probed behind the request's back, unless others know already.
+    async fn order(self: &Rc<Self>) -> (Vec<&Target>, usize) {
         if let [only] = self.targets.as_slice() {
             return (vec![only], 0);
         }
         let mut healthy = Vec::with_capacity(self.targets.len());
         let mut resting = Vec::new();
         for (index, target) in self.targets.iter().enumerate() {
-            match target.health.state(now) {
-                State::Healthy => healthy.push(target),
-                State::Resting => resting.push(target),
-                State::ProbeDue => {
-                    resting.push(target);
+            if target.health.state(Instant::now()) == State::Unsure {
+                target.health.learn().await;
+                if target.health.begin_probe(Instant::now()) {
                     spawn(Self::probe(Rc::clone(self), index));
                 }
+            }
+            match target.health.state(Instant::now()) {
+                State::Healthy => healthy.push(target),
+                State::Resting | State::Unsure => resting.push(target),
             }
         }
         let main = if healthy.is_empty() { resting.len() } else { healthy.len() } - 1;
@@ -204,9 +211,6 @@ impl Reader {
 
     async fn probe(self: Rc<Self>, index: usize) {
         let target = &self.targets[index];
-        if target.health.learn().await {
-            return;
-        }
         target.health.claim().await;
         let probe = async {
             let connection = Connection::open(&target.spare).await?;
@@ -235,18 +239,16 @@ impl Reader {
         let mut retries = if main { MAIN_RETRIES } else { 1 };
         let mut connection = Use::Shared;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
             let outcome = match connection {
-                Use::Shared => within(left, self.on_shared(target, statement, params, left, main)).await,
-                Use::Own => within(left, on_own(target, statement, params)).await,
+                Use::Shared => self.on_shared(target, statement, params, end, main).await,
+                Use::Own => until(end, on_own(target, statement, params)).await.unwrap_or(Err(OUT_OF_TIME)),
             };
             let (failure, next) = match outcome {
-                Some(Ok(rows)) => return Ok(rows),
-                Some(Err(failed)) => failed,
-                None => return Err(Failure::TimedOut),
+                Ok(rows) => return Ok(rows),
+                Err(failed) => failed,
             };
             match next {
-                Some(next) if retries > 0 => connection = next,
+                Some(next) if retries > 0 && Instant::now() < end => connection = next,
                 Some(_) | None => return Err(failure),
             }
             retries -= 1;
@@ -258,24 +260,20 @@ impl Reader {
         target: &Target,
         statement: &str,
         params: &[ParameterValue],
-        left: Duration,
+        end: Instant,
         main: bool,
     ) -> Result<Rows, (Failure, Option<Use>)> {
         let acquiring = target.shared.acquire(&target.candidate.url, self.config.lease);
         // Spin's pool may hand out a connection on which a statement is stuck, and waits for it.
-        let patience = if main { left / 2 } else { left };
-        let acquired = within(patience, acquiring).await.ok_or((Failure::TimedOut, Some(Use::Own)))?;
+        let acquired = until(if main { halfway_to(end) } else { end }, acquiring).await.ok_or(OUT_OF_TIME)?;
         let (lease, origin) = acquired.map_err(|failure| (failure, None))?;
         let mut guard = GiveUp(Some(&lease));
-        let query = lease.connection().query(statement, params);
-        let outcome = match origin {
-            Origin::Opened => query.await,
+        let patience = match origin {
+            Origin::Opened => end,
             // It may be stuck behind the statement of another request: leave time for a connection of our own.
-            Origin::Joined => match within(left / 2, query).await {
-                Some(outcome) => outcome,
-                None => return Err((Failure::TimedOut, Some(Use::Own))),
-            },
+            Origin::Joined => halfway_to(end),
         };
+        let outcome = until(patience, lease.connection().query(statement, params)).await.ok_or(OUT_OF_TIME)?;
         if outcome.is_ok() {
             guard.0 = None;
         }
@@ -302,11 +300,18 @@ impl Reader {
 /// Which connection a statement runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
-    /// The one that the requests in flight share.
+    /// The one that the requests of the instance share.
     Shared,
     /// One that nobody else waits on, out of a pool without a past.
     Own,
 }
+
+fn halfway_to(end: Instant) -> Instant {
+    end - end.saturating_duration_since(Instant::now()) / 2
+}
+
+/// Nothing came back in time: if there is some left, it is for a connection that nobody else waits on.
+const OUT_OF_TIME: (Failure, Option<Use>) = (Failure::TimedOut, Some(Use::Own));
 
 async fn on_own(target: &Target, statement: &str, params: &[ParameterValue]) -> Result<Rows, (Failure, Option<Use>)> {
     let rows = async { Connection::open(&target.spare).await?.query(statement, params).await };
@@ -338,6 +343,6 @@ fn role(rows: &Rows) -> Result<Role, Failure> {
     match rows.first().and_then(|row| row.first()) {
         Some(DbValue::Boolean(true)) => Ok(Role::Replica),
         Some(DbValue::Boolean(false)) => Ok(Role::Primary),
-        other => Err(Failure::Unusable(format!("pg_is_in_recovery() answered {other:?}"))),
+        Some(_) | None => Err(Failure::Unusable("pg_is_in_recovery() did not answer true or false".to_owned())),
     }
 }

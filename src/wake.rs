@@ -21,7 +21,8 @@ pub(crate) fn pair() -> (Waker, Woken) {
 }
 
 impl Woken {
-    pub(crate) async fn wait(mut self) {
+    /// Dropping the future leaves everything as it was.
+    pub(crate) async fn wait(&mut self) {
         // Nothing is ever written: `None` is the end.
         let _ = self.0.next().await;
     }
