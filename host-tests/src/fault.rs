@@ -3,13 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What the link to the database does.
@@ -106,14 +106,19 @@ impl Link {
     }
 
     async fn serve(self, mut client: TcpStream) {
+        let mut state = self.state.clone();
+        let fault = *state.borrow_and_update();
+        if let Fault::Delay(delay) = fault {
+            // The handshake was with this machine; on such a link it is a round trip.
+            tokio::time::sleep(2 * delay).await;
+        }
         let Ok(mut server) = TcpStream::connect(self.target).await else { return };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        let mut state = self.state.clone();
         let broken = {
             let (from_client, to_client) = client.split();
             let (from_server, to_server) = server.split();
-            let questions = self.clone().copy(from_client, to_server, Way::Question);
-            let answers = self.clone().copy(from_server, to_client, Way::Answer);
+            let questions = self.clone().carry(from_client, to_server, Way::Question);
+            let answers = self.clone().carry(from_server, to_client, Way::Answer);
             tokio::select! {
                 _ = async { tokio::join!(questions, answers) } => false,
                 _ = state.wait_for(|fault| matches!(fault, Fault::Refuse | Fault::Reset)) => true,
@@ -126,25 +131,46 @@ impl Link {
         }
     }
 
-    /// Carries bytes one way, as long as the fault lets it.
-    async fn copy(mut self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: Way) {
+    /// Carries bytes one way, as long as the fault lets it. What is delayed does not hold up what comes behind it any
+    /// longer: bytes are under way together, as on a long cable.
+    async fn carry(self, from: ReadHalf<'_>, to: WriteHalf<'_>, way: Way) {
+        let (under_way_to, under_way) = mpsc::unbounded_channel();
+        tokio::join!(self.clone().send(from, under_way_to), self.deliver(under_way, to, way));
+    }
+
+    async fn send(mut self, mut from: ReadHalf<'_>, under_way: mpsc::UnboundedSender<(Instant, Vec<u8>)>) {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
-            let mut rest = &buffer[..length];
+            let mut due = Instant::now();
             let fault = *self.state.borrow_and_update();
-            match (fault, way) {
-                (Fault::Pass | Fault::Refuse | Fault::Reset, _) | (Fault::StallMidAnswer, Way::Question) => {}
-                (Fault::Delay(delay), _) => {
-                    self.hit();
-                    tokio::time::sleep(delay).await;
+            if let Fault::Delay(delay) = fault {
+                self.hit();
+                due += delay;
+            }
+            if under_way.send((due, buffer[..length].to_vec())).is_err() {
+                break;
+            }
+        }
+    }
+
+    async fn deliver(
+        mut self,
+        mut under_way: mpsc::UnboundedReceiver<(Instant, Vec<u8>)>,
+        mut to: WriteHalf<'_>,
+        way: Way,
+    ) {
+        while let Some((due, bytes)) = under_way.recv().await {
+            if due > Instant::now() {
+                tokio::time::sleep_until(due.into()).await;
+            }
+            let mut rest = bytes.as_slice();
+            let fault = *self.state.borrow_and_update();
+            if fault == Fault::Stall || (fault == Fault::StallMidAnswer && way == Way::Answer) {
+                self.hit();
+                if fault == Fault::StallMidAnswer && to.write_all(&rest[..1]).await.is_ok() {
+                    rest = &rest[1..];
                 }
-                (Fault::Stall, _) | (Fault::StallMidAnswer, Way::Answer) => {
-                    self.hit();
-                    if fault == Fault::StallMidAnswer && to.write_all(&rest[..1]).await.is_ok() {
-                        rest = &rest[1..];
-                    }
-                    let _ = self.state.wait_for(|now| *now != fault).await;
-                }
+                let _ = self.state.wait_for(|now| *now != fault).await;
             }
             if to.write_all(rest).await.is_err() {
                 break;

@@ -1,4 +1,4 @@
-//! What the tests, `make up` and `make soak` stand on: a host that imitates Spin, real Postgres clusters, and Fly
+//! What the tests, `make up`, `make soak` and `make bench` stand on: a host that imitates Spin, real Postgres clusters, and Fly
 //! Machines made of the two.
 
 pub mod client;
@@ -6,5 +6,7 @@ pub mod fault;
 pub mod load;
 pub mod machine;
 pub mod postgres;
+pub mod process;
 pub mod spin;
+pub mod wire;
 pub mod world;

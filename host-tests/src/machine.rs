@@ -1,27 +1,23 @@
 //! Fly Machines: the component served with a Machine's environment, on the in-house host or on a real Spin.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use anyhow::{Result, ensure};
 
 use crate::client::Client;
 use crate::postgres::{Cluster, PRIMARY, USER};
+use crate::process::{Process, free_address};
 use crate::spin::{Logs, Names, Options, Server};
-use crate::world::eventually;
 
 /// What serves the component.
 #[derive(Clone, Debug)]
 pub enum Host {
     /// The imitation in this crate.
     InHouse,
-    /// A real Spin: the path of its program.
+    /// A real Spin, or the imitation as a program: its path.
     Spin(PathBuf),
 }
 
@@ -45,6 +41,8 @@ impl Host {
 /// What a Machine is told.
 #[derive(Clone, Default)]
 pub struct Setup {
+    /// The application; the one of this repository where this is `None`.
+    pub manifest: Option<PathBuf>,
     /// Its environment; nothing of this process's own gets in.
     pub environment: HashMap<String, String>,
     /// Its private network, for the in-house host.
@@ -68,6 +66,10 @@ impl Setup {
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.insert(name.to_owned(), value.into());
         self
+    }
+
+    fn manifest(&self) -> PathBuf {
+        self.manifest.clone().unwrap_or_else(|| repository().join("spin.toml"))
     }
 
     /// A Machine in `region` that reads from `cluster`.
@@ -124,13 +126,12 @@ pub struct Routes {
 pub struct Machine {
     address: SocketAddr,
     logs: Logs,
-    _served_by: ServedBy,
+    served_by: ServedBy,
 }
 
-#[expect(dead_code, reason = "kept for their Drop")]
 enum ServedBy {
-    InHouse(Server),
-    Spin(SpinUp),
+    InHouse(#[expect(dead_code, reason = "kept for its Drop")] Server),
+    Spin(Process),
 }
 
 impl Machine {
@@ -142,7 +143,7 @@ impl Machine {
         let logs = setup.logs.clone();
         let (address, served_by) = match host {
             Host::InHouse => {
-                let mut options = Options::new(repository().join("spin.toml"));
+                let mut options = Options::new(setup.manifest());
                 options.runtime_config = Some(repository().join("runtime-config.toml"));
                 options.environment = setup.environment;
                 options.names = setup.names;
@@ -151,17 +152,28 @@ impl Machine {
                 (server.address(), ServedBy::InHouse(server))
             }
             Host::Spin(program) => {
-                let (address, process) = SpinUp::start(program, setup).await?;
+                let address = setup.listen.map_or_else(free_address, Ok)?;
+                let command = spin_up(program, address, &setup);
+                let process = Process::start(command, address, "/.well-known/spin/health", &logs).await?;
                 (address, ServedBy::Spin(process))
             }
         };
-        Ok(Self { address, logs, _served_by: served_by })
+        Ok(Self { address, logs, served_by })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The process that serves it, where that is not this one.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        match &self.served_by {
+            ServedBy::InHouse(_) => None,
+            ServedBy::Spin(process) => Some(process.id()),
+        }
     }
 
     /// What it wrote.
@@ -193,66 +205,17 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is in the repository")
 }
 
-/// A `spin up` process.
-struct SpinUp(Child);
-
-impl SpinUp {
-    async fn start(program: &Path, setup: Setup) -> Result<(SocketAddr, Self)> {
-        let address = match setup.listen {
-            Some(address) => address,
-            None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?,
-        };
-        let mut command = Command::new(program);
-        command
-            .args(["up", "--state-dir", "", "--from"])
-            .arg(repository().join("spin.toml"))
-            .arg("--runtime-config-file")
-            .arg(repository().join("runtime-config.toml"))
-            .args(["--listen", &address.to_string()])
-            .env_clear()
-            .envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
-            .envs(&setup.environment)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
-        follow(child.stdout.take(), &setup.logs);
-        follow(child.stderr.take(), &setup.logs);
-        let mut process = Self(child);
-        let ready = eventually(Duration::from_secs(60), "`spin up` to answer its health check", async || {
-            if let Ok(Some(status)) = process.0.try_wait() {
-                return Some(Err(status));
-            }
-            let mut client = Client::connect(address).await.ok()?;
-            client.get("/.well-known/spin/health").await.ok()?.status.is_success().then_some(Ok(()))
-        });
-        match ready.await {
-            Ok(Ok(())) => Ok((address, process)),
-            Ok(Err(status)) => bail!("`spin up` ended ({status}):\n{}", setup.logs.text()),
-            Err(error) => Err(error.context(setup.logs.text())),
-        }
-    }
-}
-
-impl Drop for SpinUp {
-    fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.0.id()) {
-            // SIGTERM, not SIGKILL: `spin up` has a child of its own to stop.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-            let _ = self.0.wait();
-        }
-    }
-}
-
-fn follow(stream: Option<impl Read + Send + 'static>, logs: &Logs) {
-    let logs = logs.clone();
-    if let Some(stream) = stream {
-        std::thread::spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                logs.line(&line);
-            }
-        });
-    }
+/// The command line of a `spin up`.
+fn spin_up(program: &Path, address: SocketAddr, setup: &Setup) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(["up", "--state-dir", "", "--from"])
+        .arg(setup.manifest())
+        .arg("--runtime-config-file")
+        .arg(repository().join("runtime-config.toml"))
+        .args(["--listen", &address.to_string()])
+        .envs(&setup.environment);
+    command
 }
 
 /// Builds the component with the command in `spin.toml`.

@@ -60,6 +60,13 @@ impl Options {
 }
 
 impl Options {
+    /// The same with one more environment variable.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// What `SPIN_MAX_INSTANCE_MEMORY` says, in bytes.
     pub(super) fn memory_limit(&self) -> StoreLimits {
         let bytes = self.environment.get("SPIN_MAX_INSTANCE_MEMORY").and_then(|bytes| bytes.parse().ok());

@@ -25,3 +25,4 @@ pub use app::{Options, build};
 pub use logs::Logs;
 pub use names::Names;
 pub use server::Server;
+pub use worker::{Instances, instantiate};

@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::Logs;
-use super::app::Options;
+use super::app::{Options, prepare};
 use super::bindings::spin::variables::variables::{self, Error};
 use super::key_value::Entries;
 use super::pool::Pools;
@@ -184,4 +184,29 @@ impl WorkerState for Limits {
         }
         drop(store);
     }
+}
+
+/// Instances that have not worked yet, and how long each took to make.
+pub struct Instances(Vec<(Duration, Instance<State, Expiration, Limits>)>);
+
+impl Instances {
+    /// How long each took, in order.
+    pub fn times(&self) -> impl Iterator<Item = Duration> {
+        self.0.iter().map(|(took, _)| *took)
+    }
+}
+
+/// Makes instances of an application, for those who want to know what they cost.
+///
+/// # Errors
+/// Where Spin would not start.
+pub async fn instantiate(options: Options, count: usize) -> anyhow::Result<Instances> {
+    let workers = tokio::task::spawn_blocking(move || prepare(options, Logs::default())).await??;
+    let mut instances = Vec::with_capacity(count);
+    for _ in 0..count {
+        let started = Instant::now();
+        let instance = workers.instantiate().await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        instances.push((started.elapsed(), instance));
+    }
+    Ok(Instances(instances))
 }

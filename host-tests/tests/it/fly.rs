@@ -154,9 +154,15 @@ async fn the_image_holds_the_wasm_of_the_tests() {
 
     // The build stage in a folder of its own, with what it copies and nothing else.
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("host-tests")).unwrap();
-    for file in ["Cargo.toml", "Cargo.lock", "host-tests/Cargo.toml"] {
-        fs::copy(repository().join(file), folder.path().join(file)).unwrap();
+    let first_stage = instructions().into_iter().take_while(|line| !line.starts_with("COPY src "));
+    for copy in first_stage.filter(|line| line.starts_with("COPY ")) {
+        let words: Vec<_> = copy.split_whitespace().skip(1).collect();
+        let (into, files) = words.split_last().unwrap();
+        fs::create_dir_all(folder.path().join(into)).unwrap();
+        for file in files {
+            let name = Path::new(file).file_name().unwrap();
+            fs::copy(repository().join(file), folder.path().join(into).join(name)).unwrap();
+        }
     }
     let stubs = builds[0].strip_prefix("RUN ").unwrap();
     let component_only = builds[1].strip_prefix("RUN ").unwrap();

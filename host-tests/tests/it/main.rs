@@ -6,6 +6,7 @@ mod fly;
 mod host;
 mod load;
 mod properties;
+mod protocol;
 mod reads;
 mod statements;
 mod story;

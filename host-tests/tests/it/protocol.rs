@@ -1,0 +1,68 @@
+//! What the component says to Postgres for each `GET /`: a connection is shared, and a read is two round trips.
+
+use std::time::Duration;
+
+use host_tests::load::Load;
+use host_tests::machine::{Machine, Routes, Setup};
+use host_tests::postgres::USER;
+use host_tests::wire::{Tally, Wire};
+use host_tests::world::eventually;
+
+use crate::story::{DEADLINE, alone};
+use crate::world::{host, shared_cluster};
+
+/// What was said in the steady state, and for how many requests.
+async fn tally(clients: usize) -> (Tally, f64) {
+    let _alone = alone().await;
+    let cluster = shared_cluster().await;
+    let wire = Wire::before(cluster.server("fra").address()).await.unwrap();
+    let routes = Routes {
+        given: cluster.primary().address(),
+        local: wire.address(),
+        nearest: None,
+        private: vec![("fra".to_owned(), wire.address())],
+    };
+    let host = host();
+    // Slow machines too have several requests within a lease.
+    let setup = Setup::with_routes("fra", USER, &routes, &host).env("SPIN_VARIABLE_LEASE_MS", "100");
+    let machine = Machine::start(&host, setup).await.unwrap();
+    let load = Load::default();
+    let script = async {
+        let answers = async |count: usize| {
+            let enough = load.answered() + count;
+            let waited =
+                eventually(Duration::from_secs(60), "answers", async || (load.answered() >= enough).then_some(()));
+            waited.await.unwrap();
+            (wire.tally(), load.answered())
+        };
+        let (before, first) = answers(500).await;
+        let (after, last) = answers(2_000).await;
+        load.stop();
+        (after.since(before), last - first)
+    };
+    let (report, (said, requests)) = futures::join!(load.run(machine.address(), clients), script);
+    report.unwrap().all_answered_within(DEADLINE).unwrap();
+    (said, f64::from(u32::try_from(requests).unwrap()))
+}
+
+fn each(count: u64, requests: f64) -> f64 {
+    f64::from(u32::try_from(count).unwrap()) / requests
+}
+
+/// Two round trips, and a connection that is taken out of the pool once for many requests.
+#[track_caller]
+fn assert_shared((said, requests): (Tally, f64)) {
+    assert!((1.99..=2.2).contains(&each(said.round_trips, requests)), "{said:?} for {requests}");
+    assert!(each(said.checkouts, requests) <= 0.1, "{said:?} for {requests}");
+    assert!(each(said.connections, requests) <= 0.01, "{said:?} for {requests}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_shares_connections_with_itself_and_costs_two_round_trips_a_request() {
+    assert_shared(tally(1).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_clients_share_connections_and_cost_two_round_trips_a_request() {
+    assert_shared(tally(16).await);
+}
