@@ -1,7 +1,7 @@
 # The commands of this project. `make up` and `make test` need nothing but Rust from rustup on Debian or Ubuntu, or a
 # Mac with Homebrew: scripts/setup installs what is missing.
 
-.PHONY: up test soak lint image deploy setup lint-tools
+.PHONY: up test soak bench bench-publish lint image deploy setup lint-tools
 
 # Serves the component on this machine: `make up`, `make up DATABASE_URL=postgres://...`, `make up SPIN=/path/to/spin`,
 # `make up PORT=4000`.
@@ -16,6 +16,16 @@ test: setup
 soak: setup
 	cargo run --locked --package host-tests --bin soak
 
+# Measures everything that is claimed about speed, in some ten minutes, into target/bench; `make bench SPIN=/path/to/spin`
+# measures on a real Spin as well.
+bench: setup
+	cargo build --locked --profile native --package bench --package host-tests --bin bench --bin native --bin host
+	target/native/bench
+
+# Puts what `make bench` has measured last into the README.
+bench-publish:
+	target/native/bench --publish
+
 # What Fly would build; needs Docker.
 image:
 	docker build --tag nearest-replica .
@@ -29,7 +39,7 @@ deploy:
 lint: lint-tools
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --package nearest-replica --target wasm32-wasip2 -- -D warnings
+	cargo clippy --locked --package nearest-replica --package bench-kept --package bench-open --target wasm32-wasip2 -- -D warnings
 	cargo deny --locked check bans licenses sources
 	target/lint/bin/hadolint Dockerfile
 

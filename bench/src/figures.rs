@@ -1,0 +1,66 @@
+//! Numbers by name, and their median, minimum and maximum over the rounds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What one round measured; the names carry the units.
+pub type Figures = BTreeMap<String, f64>;
+
+/// What all rounds measured.
+pub type Spreads = BTreeMap<String, Spread>;
+
+/// One figure over the rounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// In the middle.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of at least one value.
+    #[must_use]
+    pub fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median = match values.len() {
+            0 => f64::NAN,
+            length if length % 2 == 0 => f64::midpoint(values[middle - 1], values[middle]),
+            _ => values[middle],
+        };
+        let at = |index: Option<usize>| index.and_then(|index| values.get(index)).copied().unwrap_or(f64::NAN);
+        Self { median, min: at(Some(0)), max: at(values.len().checked_sub(1)) }
+    }
+}
+
+/// Every figure over the rounds; all rounds have the same names.
+#[must_use]
+pub fn spreads(rounds: &[Figures]) -> Spreads {
+    let names = rounds.first().into_iter().flat_map(BTreeMap::keys);
+    names
+        .map(|name| (name.clone(), Spread::of(rounds.iter().filter_map(|round| round.get(name)).copied().collect())))
+        .collect()
+}
+
+/// Pairs as figures.
+#[must_use]
+pub fn figures<const N: usize>(pairs: [(&str, f64); N]) -> Figures {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_has_the_middle_and_the_ends() {
+        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
+        assert_eq!(Spread::of(vec![4.0, 2.0]), Spread { median: 3.0, min: 2.0, max: 4.0 });
+        let rounds = [figures([("rps", 1.0)]), figures([("rps", 5.0)])];
+        assert_eq!(spreads(&rounds)["rps"].median, 3.0);
+    }
+}

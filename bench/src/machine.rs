@@ -1,0 +1,75 @@
+//! Where and with what it was measured: a number means nothing without.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use host_tests::machine::repository;
+use host_tests::postgres::Cluster;
+use serde::{Deserialize, Serialize};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
+
+use crate::contender::Programs;
+
+/// The machine and the versions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Machine {
+    /// UTC, as `2026-11-24`.
+    pub date: String,
+    /// What was measured.
+    pub commit: String,
+    /// Model, number and memory.
+    pub hardware: String,
+    /// The operating system.
+    pub system: String,
+    /// PostgreSQL's version.
+    pub postgres: String,
+    /// The in-house host's wasmtime.
+    pub wasmtime: String,
+    /// The compiler.
+    pub rust: String,
+    /// The real Spin, where there was one.
+    pub spin: Option<String>,
+    /// Ruby, where the recipe could run.
+    pub ruby: Option<String>,
+}
+
+impl Machine {
+    /// Looks around.
+    ///
+    /// # Errors
+    /// When Postgres does not tell its version.
+    pub async fn look(programs: &Programs, cluster: &Cluster) -> Result<Self> {
+        let what = RefreshKind::nothing()
+            .with_cpu(CpuRefreshKind::nothing())
+            .with_memory(MemoryRefreshKind::nothing().with_ram());
+        let system = System::new_with_specifics(what)?;
+        let brand = system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).unwrap_or_default();
+        let gib = system.total_memory().div_ceil(1 << 30);
+        let ask = async |statement| cluster.primary().ask(statement).await;
+        Ok(Self {
+            date: ask("SELECT to_char(now() AT TIME ZONE 'utc', 'YYYY-MM-DD')").await?,
+            commit: said("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_else(|| "unknown".to_owned()),
+            hardware: format!("{} x {brand}, {gib} GiB", system.cpus().len()),
+            system: System::long_os_version().unwrap_or_default(),
+            postgres: ask("SHOW server_version").await?,
+            wasmtime: wasmtime().unwrap_or_default(),
+            rust: said("rustc", &["--version"]).unwrap_or_default(),
+            spin: programs.spin.as_deref().and_then(|spin| said(spin, &["--version"])),
+            ruby: programs.ruby.as_deref().and_then(|ruby| said(ruby, &["--version"])),
+        })
+    }
+}
+
+/// The first line that a program writes.
+fn said(program: impl AsRef<Path>, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program.as_ref()).args(arguments).current_dir(repository()).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned())
+}
+
+/// The version in Cargo.lock.
+fn wasmtime() -> Option<String> {
+    let lock = std::fs::read_to_string(repository().join("Cargo.lock")).ok()?;
+    let rest = lock.split("name = \"wasmtime\"\nversion = \"").nth(1)?;
+    Some(rest.split('"').next()?.to_owned())
+}

@@ -1,0 +1,184 @@
+//! `make bench`: everything that is claimed about speed, measured in one run of about ten minutes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bench::contender::{Programs, REGION, ruby};
+use bench::machine::Machine;
+use bench::regions::Distances;
+use bench::report::{Protocol, Report, Stalls};
+use bench::{cost, page, plots, price, protocol, regions, stalls, throughput, verdicts};
+use clap::Parser;
+use host_tests::machine::{build_component, repository};
+use host_tests::postgres::Cluster;
+
+/// Measures the component beside what people would use instead.
+#[derive(Parser)]
+struct Arguments {
+    /// A real Spin to measure on as well.
+    #[arg(long, env = "SPIN", value_parser = program)]
+    spin: Option<PathBuf>,
+    /// How often each measurement is repeated, in turn with the others.
+    #[arg(long, env = "BENCH_ROUNDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=20))]
+    rounds: u64,
+    /// For how long each load runs, in seconds.
+    #[arg(long, env = "BENCH_SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: u64,
+    /// Of how many responses each round looks for split ones.
+    #[arg(long, env = "BENCH_RESPONSES", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(100..))]
+    responses: u64,
+    /// An estimate of the round trip between these regions, in milliseconds.
+    #[arg(long, default_value_t = 150)]
+    sjc_fra_ms: u64,
+    /// As above.
+    #[arg(long, default_value_t = 150)]
+    sjc_syd_ms: u64,
+    /// As above.
+    #[arg(long, default_value_t = 250)]
+    fra_syd_ms: u64,
+    /// Measures nothing: puts the last report into the README.
+    #[arg(long)]
+    publish: bool,
+}
+
+fn program(value: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(value);
+    if path.is_file() { Ok(path) } else { Err("not a file: write the path of a `spin` program".to_owned()) }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = if arguments.publish { publish() } else { measure(&arguments).await };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(arguments: &Arguments) -> Result<()> {
+    let started = Instant::now();
+    let rounds = usize::try_from(arguments.rounds)?;
+    let length = Duration::from_secs(arguments.seconds);
+    step("building the components");
+    build_component()?;
+    build_by_hand()?;
+    let programs = programs(arguments.spin.clone())?;
+    let (spin, host) = programs.best_spin();
+
+    step("starting PostgreSQL");
+    // Everybody has pools of their own.
+    let cluster = Cluster::start_with(&[REGION], &[("max_connections", "1000")]).await?;
+    let machine = Machine::look(&programs, &cluster).await?;
+    if programs.ruby.is_none() {
+        step(
+            "without the recipe: it needs Ruby (Debian: apt-get install ruby-sinatra puma ruby-pg ruby-connection-pool)",
+        );
+    }
+    step("1 of 6: what the component says to Postgres");
+    let mut protocol = protocol::measure(spin, &cluster, rounds, length).await?;
+    let contenders = programs.contenders();
+    step("2 of 6: throughput, latency and CPU time");
+    let throughput = throughput::measure(&contenders, &cluster, rounds, length).await?;
+    step("3 of 6: responses that stall");
+    let ours = if programs.spin.is_some() { "spin-ours" } else { "ours" };
+    let on_spin: Vec<_> = contenders.into_iter().filter(|contender| contender.is_ours_or_opens()).collect();
+    let stalls = stalls::measure(&on_spin, &cluster, rounds, arguments.responses).await?;
+    step("4 of 6: regions");
+    let distances = Distances([
+        ("sjc", "fra", arguments.sjc_fra_ms),
+        ("sjc", "syd", arguments.sjc_syd_ms),
+        ("fra", "syd", arguments.fra_syd_ms),
+    ]);
+    let regions = regions::measure(&distances, rounds, length).await?;
+    step("5 of 6: size, instances and connections");
+    let wasm = cost::wasm()?;
+    let cost = cost::measure(spin, &cluster, rounds, length).await?;
+    step("6 of 6: the price of our own rules");
+    let price = price::measure(spin, &cluster, rounds, length).await?;
+
+    let mut report = Report {
+        machine,
+        rounds,
+        host: host.to_owned(),
+        protocol: Protocol {
+            shared: protocol.remove(&16).context("16 clients were measured")?,
+            one_client: protocol.remove(&1).context("one client was measured")?,
+        },
+        throughput,
+        stalls: Stalls { ours: stalls[ours].clone(), of: stalls },
+        regions,
+        distances_ms: distances.0.iter().map(|(a, b, ms)| (format!("{a}-{b}"), *ms)).collect::<BTreeMap<_, _>>(),
+        wasm,
+        cost,
+        price,
+        verdicts: Vec::new(),
+    };
+    report.verdicts = verdicts::verdicts(&report);
+    let folder = write(&report)?;
+    step(&format!("{} after {} s", folder.join("report.md").display(), started.elapsed().as_secs()));
+    for verdict in &report.verdicts {
+        let mark = if verdict.reached { "reached" } else { "MISSED " };
+        println!("{mark}  {}: {} ({:?})", verdict.what, page::number(verdict.measured), verdict.limit);
+    }
+    Ok(())
+}
+
+fn programs(spin: Option<PathBuf>) -> Result<Programs> {
+    let here = std::env::current_exe().context("looking for the programs that were built with this one")?;
+    let folder = here.parent().context("a program is in a folder")?;
+    let built = |name: &str| {
+        let path = folder.join(name);
+        ensure!(path.is_file(), "{} is missing: `make bench` builds it", path.display());
+        Ok(path)
+    };
+    Ok(Programs { host: built("host")?, native: built("native")?, spin, ruby: ruby() })
+}
+
+fn build_by_hand() -> Result<()> {
+    let status = Command::new("cargo")
+        .args(["build", "--locked", "--release", "--target", "wasm32-wasip2"])
+        .args(["--package", "bench-open", "--package", "bench-kept"])
+        .current_dir(repository())
+        .status()
+        .context("building the components that are written by hand")?;
+    ensure!(status.success(), "building the components that are written by hand: {status}");
+    Ok(())
+}
+
+fn target() -> PathBuf {
+    repository().join("target/bench")
+}
+
+fn write(report: &Report) -> Result<PathBuf> {
+    let folder = target();
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("report.json"), serde_json::to_string_pretty(report)? + "\n")?;
+    std::fs::write(folder.join("report.md"), format!("# Measured\n\n{}", page::markdown(report, ".")))?;
+    plots::draw(report, &folder)?;
+    Ok(folder)
+}
+
+fn publish() -> Result<()> {
+    let report = Report::read(&target().join("report.json")).context("`make bench` writes it")?;
+    let published = repository().join("bench/report");
+    std::fs::create_dir_all(&published)?;
+    plots::draw(&report, &published)?;
+    std::fs::copy(target().join("report.json"), published.join("report.json"))?;
+    let path = repository().join("README.md");
+    let readme = std::fs::read_to_string(&path)?;
+    let readme = page::in_readme(&readme, &report).context("README.md has no place for the report")?;
+    std::fs::write(&path, readme)?;
+    step("bench/report and README.md have the last report");
+    Ok(())
+}
+
+fn step(what: &str) {
+    eprintln!("==> {what}");
+}

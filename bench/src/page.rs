@@ -1,0 +1,240 @@
+//! The report in words and tables, for the README.
+
+use std::fmt::Write;
+
+use crate::figures::Spread;
+use crate::price::STEPS;
+use crate::regions::REGIONS;
+use crate::report::Report;
+use crate::throughput::CLIENTS;
+use crate::verdicts::Limit;
+
+/// The lines between which the README has its numbers.
+pub const MARKS: (&str, &str) = ("<!-- make bench -->", "<!-- /make bench -->");
+
+const NAMES: [(&str, &str); 8] = [
+    ("ours", "this component"),
+    ("open", "by hand, opens each time"),
+    ("kept", "by hand, keeps (unsafe)"),
+    ("spin-ours", "Spin: this component"),
+    ("spin-open", "Spin: opens each time"),
+    ("spin-kept", "Spin: keeps (unsafe)"),
+    ("recipe", "the recipe (Ruby)"),
+    ("native", "native axum"),
+];
+
+/// Who was measured: the name in the report and the one for people.
+#[must_use]
+pub fn contenders(report: &Report) -> Vec<(String, String)> {
+    let there = NAMES.iter().filter(|(name, _)| report.throughput.contains_key(*name));
+    there.map(|(name, label)| ((*name).to_owned(), (*label).to_owned())).collect()
+}
+
+/// Each region and variant with its p50 and p99.
+#[must_use]
+pub fn region_rows(report: &Report) -> Vec<(String, Spread, Spread)> {
+    let mut rows = Vec::new();
+    for region in REGIONS {
+        for (variant, label) in [
+            ("with_replica", "with replicas"),
+            ("without_replica", "all on the primary"),
+            ("replica_dead", "its replica dead"),
+        ] {
+            let of = |figure| report.region(region, variant, figure);
+            if let Some((p50, p99)) = of("p50_ms").zip(of("p99_ms")) {
+                rows.push((format!("{region}, {label}"), p50, p99));
+            }
+        }
+    }
+    rows
+}
+
+/// Three significant digits or so.
+#[must_use]
+pub fn number(value: f64) -> String {
+    match value.abs() {
+        large if large >= 100.0 => thousands(value),
+        middle if middle >= 10.0 => format!("{value:.1}"),
+        small if small >= 0.1 || small == 0.0 => trimmed(format!("{value:.2}")),
+        _ => trimmed(format!("{value:.4}")),
+    }
+}
+
+fn trimmed(number: String) -> String {
+    number.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut grouped = if value < 0.0 { "-".to_owned() } else { String::new() };
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+fn spread(value: Spread) -> String {
+    format!("{} ({} - {})", number(value.median), number(value.min), number(value.max))
+}
+
+/// The whole report in Markdown, with pictures from `pictures`.
+#[must_use]
+pub fn markdown(report: &Report, pictures: &str) -> String {
+    let mut page = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut page, report, pictures);
+    page
+}
+
+fn write(page: &mut String, report: &Report, pictures: &str) -> std::fmt::Result {
+    let machine = &report.machine;
+    writeln!(
+        page,
+        "{}, commit {}; {}, {}, shared by the load, the servers and PostgreSQL {}; in-house host on wasmtime {}, {}{}{}. \
+         Medians of {} interleaved rounds in one run, minimum and maximum in brackets.\n",
+        machine.date,
+        machine.commit,
+        machine.hardware,
+        machine.system,
+        machine.postgres,
+        machine.wasmtime,
+        machine.rust,
+        machine.spin.as_ref().map(|version| format!(", {version}")).unwrap_or_default(),
+        machine.ruby.as_ref().map(|version| format!(", {version}")).unwrap_or_default(),
+        report.rounds,
+    )?;
+    throughput(page, report, pictures)?;
+    for picture in ["cpu", "p99", "regions"] {
+        writeln!(page, "![{picture}]({pictures}/{picture}.svg)\n")?;
+    }
+    regions(page, report)?;
+    rest(page, report)?;
+    verdicts(page, report)
+}
+
+fn throughput(page: &mut String, report: &Report, pictures: &str) -> std::fmt::Result {
+    writeln!(page, "![throughput]({pictures}/throughput.svg)\n")?;
+    writeln!(page, "| `GET /` | clients | req/s | p50 ms | p99 ms | p99.9 ms | CPU us: server + Postgres | failed |")?;
+    writeln!(page, "|---|---|---|---|---|---|---|---|")?;
+    for (name, label) in contenders(report) {
+        for clients in CLIENTS {
+            let of = |figure| report.of(&name, clients, figure).unwrap_or_default();
+            writeln!(
+                page,
+                "| {label} | {clients} | {} | {} | {} | {} | {} + {} | {} |",
+                spread(of("rps")),
+                number(of("p50_ms").median),
+                spread(of("p99_ms")),
+                number(of("p999_ms").median),
+                number(of("server_cpu_us").median),
+                number(of("postgres_cpu_us").median),
+                number(of("failed").max),
+            )?;
+        }
+    }
+    writeln!(page)
+}
+
+fn regions(page: &mut String, report: &Report) -> std::fmt::Result {
+    let distances: Vec<_> = report.distances_ms.iter().map(|(pair, ms)| format!("{pair} {ms} ms")).collect();
+    writeln!(page, "Round trips between regions, set by a proxy, are estimates: {}.\n", distances.join(", "))?;
+    writeln!(page, "| region | p50 ms | p99 ms |\n|---|---|---|")?;
+    for (label, p50, p99) in region_rows(report) {
+        writeln!(page, "| {label} | {} | {} |", spread(p50), spread(p99))?;
+    }
+    writeln!(page)
+}
+
+fn rest(page: &mut String, report: &Report) -> std::fmt::Result {
+    let figure = |spreads: &crate::figures::Spreads, name: &str| {
+        spreads.get(name).map_or_else(|| "-".to_owned(), |value| spread(*value))
+    };
+    let (shared, alone) = (&report.protocol.shared, &report.protocol.one_client);
+    writeln!(page, "| on {}, for each `GET /` | 1 client | 16 clients |\n|---|---|---|", report.host)?;
+    for (name, label) in [
+        ("round_trips", "round trips before the answer"),
+        ("messages", "messages to Postgres"),
+        ("checkouts_per_request", "connections checked out"),
+        ("new_connections_per_request", "new connections"),
+    ] {
+        writeln!(page, "| {label} | {} | {} |", figure(alone, name), figure(shared, name))?;
+    }
+    writeln!(page, "\n| 16 clients | responses | split | over 35 ms | chunked |\n|---|---|---|---|---|")?;
+    for (name, label) in NAMES {
+        if let Some(of) = report.stalls.of.get(name) {
+            let [responses, split, slow, chunked] =
+                ["responses", "split", "over_35ms", "chunked"].map(|name| figure(of, name));
+            writeln!(page, "| {label} | {responses} | {split} | {slow} | {chunked} |")?;
+        }
+    }
+    writeln!(page, "\n| on {}, CPU us at 16 clients | server | Postgres |\n|---|---|---|", report.host)?;
+    for (name, label) in STEPS {
+        if let Some(of) = report.price.get(name) {
+            writeln!(page, "| {label} | {} | {} |", figure(of, "server_cpu_us"), figure(of, "postgres_cpu_us"))?;
+        }
+    }
+    let mut crates: Vec<_> = report.wasm.by_crate.iter().collect();
+    crates.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
+    #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
+    let crates: Vec<_> =
+        crates.iter().take(8).map(|(name, bytes)| format!("{name} {:.0}", **bytes as f64 / 1e3)).collect();
+    writeln!(
+        page,
+        "\nThe wasm has {} bytes; of these in thousands: {}. An instance takes {} us to make and {} KiB.\n",
+        thousands(report.wasm.bytes as f64),
+        crates.join(", "),
+        spread(report.cost.instantiation_us),
+        spread(report.cost.instance_kib),
+    )?;
+    writeln!(page, "| clients | connections held | memory of {} in MiB |\n|---|---|---|", report.host)?;
+    for (clients, of) in &report.cost.by_clients {
+        writeln!(page, "| {clients} | {} | {} |", figure(of, "connections"), figure(of, "memory_mib"))?;
+    }
+    writeln!(page)
+}
+
+fn verdicts(page: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(page, "| to be reached | limit | measured | |\n|---|---|---|---|")?;
+    for verdict in &report.verdicts {
+        let limit = match verdict.limit {
+            Limit::AtMost(most) => format!("at most {}", number(most)),
+            Limit::AtLeast(least) => format!("at least {}", number(least)),
+        };
+        let outcome = if verdict.reached { "reached" } else { "**missed**" };
+        writeln!(page, "| {} | {limit} | {} | {outcome} |", verdict.what, number(verdict.measured))?;
+    }
+    Ok(())
+}
+
+/// The README with this report between its marks; `None` where it has no marks.
+#[must_use]
+pub fn in_readme(readme: &str, report: &Report) -> Option<String> {
+    let (before, rest) = readme.split_once(MARKS.0)?;
+    let (_, after) = rest.split_once(MARKS.1)?;
+    Some(format!("{before}{}\n{}{}{after}", MARKS.0, markdown(report, "bench/report"), MARKS.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_what_matters() {
+        for (value, expected) in [
+            (12_345.6, "12,346"),
+            (999.5, "1,000"),
+            (100.0, "100"),
+            (42.25, "42.2"),
+            (2.0, "2"),
+            (0.333, "0.33"),
+            (0.0123, "0.0123"),
+            (0.0, "0"),
+            (1_234_567.0, "1,234,567"),
+        ] {
+            assert_eq!(number(value), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What the component says to Postgres for each `GET /`: exact numbers, out of a proxy that counts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use host_tests::postgres::Cluster;
+use host_tests::wire::{Tally, Wire};
+
+use crate::contender::{Application, Contender, REGION};
+use crate::figures::{Figures, Spreads, figures, spreads};
+use crate::load::{self, Length};
+
+/// One client can share a connection with itself only.
+pub const CLIENTS: [usize; 2] = [1, 16];
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// Counts on one host, in the steady state, in every round.
+///
+/// # Errors
+/// When the component does not come up.
+pub async fn measure(
+    spin: &Path,
+    cluster: &Cluster,
+    rounds: usize,
+    length: Duration,
+) -> Result<BTreeMap<usize, Spreads>> {
+    let wire = Wire::before(cluster.server(REGION).address()).await?;
+    let ours = Contender::application("ours", spin, Application::Ours);
+    let server = ours.start_at(cluster.primary().address(), wire.address(), &[]).await?;
+    let mut measured: BTreeMap<usize, Vec<Figures>> = BTreeMap::new();
+    for round in 1..=rounds {
+        for clients in CLIENTS {
+            load::run(server.address(), clients, Length::For(WARM_UP)).await?;
+            let before = wire.tally();
+            let outcome = load::run(server.address(), clients, Length::For(length)).await?;
+            let each = per_request(wire.tally().since(before), outcome.answered);
+            eprintln!("    round {round}, {clients} clients: {each:?}");
+            measured.entry(clients).or_default().push(each);
+        }
+    }
+    Ok(measured.into_iter().map(|(clients, rounds)| (clients, spreads(&rounds))).collect())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
+fn per_request(tally: Tally, requests: u64) -> Figures {
+    let each = |count: u64| count as f64 / (requests as f64).max(1.0);
+    figures([
+        ("round_trips", each(tally.round_trips)),
+        ("messages", each(tally.messages)),
+        ("closed_behind", each(tally.closed_behind)),
+        ("checkouts_per_request", each(tally.checkouts)),
+        ("new_connections_per_request", each(tally.connections)),
+    ])
+}

@@ -1,0 +1,93 @@
+//! Everything that was measured in one run: `report.json`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::cost::{Cost, Wasm};
+use crate::figures::{Spread, Spreads};
+use crate::machine::Machine;
+use crate::regions::Regions;
+use crate::throughput::Throughput;
+use crate::verdicts::Verdict;
+
+/// The six parts, where and when, and what must be reached. Each figure is a median with its minimum and maximum.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Where, when and with what.
+    pub machine: Machine,
+    /// How many rounds each figure is from.
+    pub rounds: usize,
+    /// The host of `protocol`, `stalls`, `cost` and `price`: the real Spin where there was one.
+    pub host: String,
+    /// What the component says to Postgres.
+    pub protocol: Protocol,
+    /// Contender -> clients -> figures.
+    pub throughput: Throughput,
+    /// Responses that stall.
+    pub stalls: Stalls,
+    /// Region -> variant -> figures.
+    pub regions: Regions,
+    /// Round trips between the regions in milliseconds, as they were set: estimates.
+    pub distances_ms: BTreeMap<String, u64>,
+    /// The component as a file.
+    pub wasm: Wasm,
+    /// Instances and connections.
+    pub cost: Cost,
+    /// Step -> figures.
+    pub price: BTreeMap<String, Spreads>,
+    /// What must be reached, and whether it was.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// For each `GET /` in the steady state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Protocol {
+    /// At 16 clients.
+    #[serde(flatten)]
+    pub shared: Spreads,
+    /// At one client, which can share a connection with itself only.
+    pub one_client: Spreads,
+}
+
+/// At 16 clients.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stalls {
+    /// The component.
+    #[serde(flatten)]
+    pub ours: Spreads,
+    /// Everybody who was looked at.
+    pub of: BTreeMap<String, Spreads>,
+}
+
+impl Report {
+    /// Reads a `report.json`.
+    ///
+    /// # Errors
+    /// When it is not there or not one.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))
+    }
+
+    /// One figure of one contender, where it was measured.
+    #[must_use]
+    pub fn of(&self, contender: &str, clients: usize, figure: &str) -> Option<Spread> {
+        self.throughput.get(contender)?.get(&clients)?.get(figure).copied()
+    }
+
+    /// CPU time of server and Postgres for each request, in microseconds.
+    #[must_use]
+    pub fn cpu_us(&self, contender: &str, clients: usize) -> Option<f64> {
+        let of = |figure| self.of(contender, clients, figure);
+        Some(of("server_cpu_us")?.median + of("postgres_cpu_us")?.median)
+    }
+
+    /// One figure of a region.
+    #[must_use]
+    pub fn region(&self, region: &str, variant: &str, figure: &str) -> Option<Spread> {
+        self.regions.get(region)?.get(variant)?.get(figure).copied()
+    }
+}
