@@ -118,13 +118,14 @@ impl DatabaseUrl {
     }
 
     fn settle_host(&mut self) -> Result<(), ConfigError> {
-        let host_parameter = self.parameter("host").or_else(|| self.parameter("hostaddr"));
-        if self.hosts.split(',').chain(host_parameter).any(is_path) {
+        let host_parameters =
+            || self.parameters.iter().filter(|(name, _)| ["host", "hostaddr"].contains(&name.as_str()));
+        if self.hosts.split(',').chain(host_parameters().map(|(_, host)| host.as_str())).any(is_path) {
             return Err(error(
                 "is for a Unix socket, which Spin cannot reach: write `postgres://user@localhost:5432/database`",
             ));
         }
-        if self.hosts.is_empty() && host_parameter.is_none() {
+        if self.hosts.is_empty() && host_parameters().next().is_none() {
             "localhost".clone_into(&mut self.hosts);
         }
         Ok(())
@@ -198,12 +199,13 @@ impl DatabaseUrl {
         self
     }
 
-    /// The same address in another spelling. Spin keeps a pool for each spelling, so this one's has no connections that
+    /// The same address in another spelling, where it has an `application_name`. Spin keeps a pool for each spelling, so this one's has no connections that
     /// hang with those of the first.
     #[must_use]
     pub fn respelled(mut self) -> Self {
-        // Said twice, a parameter counts as said last.
-        self.parameters.extend(self.parameters.last().cloned());
+        // Said twice, this parameter counts as said last.
+        let again = self.parameters.iter().rfind(|(name, _)| name == "application_name").cloned();
+        self.parameters.extend(again);
         self
     }
 
@@ -271,8 +273,11 @@ fn parameters(query: &str) -> Result<Vec<(String, String)>, ConfigError> {
             return Err(error("has a parameter without a value: write `name=value` behind the `?`"));
         };
         if !PARAMETERS.contains(&key) && key != USER {
+            // Behind a password, it may be the rest of it.
+            let named = if query.contains("password=") { String::new() } else { format!(" {key:?}") };
             return Err(error(&format!(
-                "has the parameter {key:?}, which Spin's Postgres client does not know: leave it out"
+                "has the parameter{named}, which Spin's Postgres client does not know: leave it out, and write a `&` \
+                 that is part of a value as `%26`"
             )));
         }
         if key == "sslmode" && !["disable", "prefer", "require"].contains(&value) {

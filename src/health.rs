@@ -4,10 +4,9 @@ use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use spin_sdk::wit_bindgen::spawn;
-
 use crate::board::{self, Note, Time};
 use crate::database_url::DatabaseUrl;
+use crate::wake::beside;
 
 /// For how long a candidate that failed is passed over before it is probed again.
 pub(crate) const REST: Duration = Duration::from_secs(1);
@@ -46,15 +45,23 @@ impl Health {
 
     /// Takes over what other instances know.
     pub(crate) async fn learn(&self) {
-        if let Some(note) = board::read(&self.key).await {
+        let before = self.resting_until.get();
+        let note = board::read(&self.key).await;
+        // What this instance has seen meanwhile is newer.
+        if self.resting_until.get() == before
+            && let Some(note) = note
+        {
             self.heed(note, Instant::now());
         }
     }
 
     fn heed(&self, note: Note, now: Instant) {
         match note {
-            // Where the rest is over, nobody has seen it well again.
-            Note::Rest(until) => self.rest(now, until.left().unwrap_or_default().min(LOOK_AGAIN)),
+            // Where the rest is over, nobody has seen it well again. Nobody writes down a longer one: the clock was set.
+            Note::Rest(until) => {
+                let left = until.left().filter(|left| *left <= REST).unwrap_or_default();
+                self.rest(now, left.min(LOOK_AGAIN));
+            }
             Note::Well(at) => {
                 if self.failed_at.get().is_none_or(|failed| failed < at) {
                     self.resting_until.set(None);
@@ -82,25 +89,26 @@ impl Health {
     }
 
     /// It failed. The first of the requests that see it tells the other instances.
-    pub(crate) fn failed(&self, now: Instant) {
+    pub(crate) async fn failed(&self) {
+        let now = Instant::now();
         let known = self.state(now) == State::Resting;
         self.rest(now, REST);
         self.failed_at.set(Some(Time::now()));
         if !known {
-            self.tell(Note::Rest(Time::now().after(REST)));
+            self.tell(Note::Rest(Time::now().after(REST))).await;
         }
     }
 
     /// It answered.
-    pub(crate) fn answered(&self) {
+    pub(crate) async fn answered(&self) {
         if self.resting_until.take().is_some() {
-            self.tell(Note::Well(Time::now()));
+            self.tell(Note::Well(Time::now())).await;
         }
     }
 
-    fn tell(&self, note: Note) {
+    async fn tell(&self, note: Note) {
         let key = self.key.clone();
-        spawn(async move { board::post(&key, note).await });
+        beside(async move { board::post(&key, note).await }).await;
     }
 
     /// Tells the other instances that somebody is about to probe it.
@@ -136,16 +144,18 @@ mod tests {
     fn what_others_know_counts_unless_it_is_older_than_what_was_seen_here() {
         let health = Health::new(&DatabaseUrl::parse("postgres://h/db").unwrap());
         let now = Instant::now();
-        let in_a_minute = Time::now().after(Duration::from_secs(60));
+        let soon = Time::now().after(REST);
         health.heed(Note::Rest(Time::now()), now);
         assert_eq!(health.state(now), State::Unsure, "that rest is over, and nobody has seen it well");
-        health.heed(Note::Rest(in_a_minute), now);
+        health.heed(Note::Rest(soon.after(REST)), now);
+        assert_eq!(health.state(now), State::Unsure, "nobody writes that, but a clock that was set makes it so");
+        health.heed(Note::Rest(soon), now);
         assert_eq!(health.state(now), State::Resting);
         assert_eq!(health.state(now + LOOK_AGAIN), State::Unsure, "it looks again soon");
         health.failed_at.set(Some(Time::now()));
         health.heed(Note::Well(Time::now()), now);
         assert_eq!(health.state(now), State::Resting, "it has failed since");
-        health.heed(Note::Well(in_a_minute), now);
+        health.heed(Note::Well(soon), now);
         assert_eq!(health.state(now), State::Healthy);
     }
 

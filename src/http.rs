@@ -26,8 +26,8 @@ pub async fn handle(request: Request) -> Result<Response, ErrorCode> {
     let target = request.get_path_with_query().unwrap_or_default();
     let path = target.split('?').next().unwrap_or_default();
     let reply = match (path, request.get_method()) {
-        ("/", Method::Get | Method::Head) => status().await,
-        ("/", other) => problem(&Problem::MethodNotAllowed(name(other)), Vec::new()),
+        ("" | "/", Method::Get | Method::Head) => status().await,
+        ("" | "/", other) => problem(&Problem::MethodNotAllowed(name(other)), Vec::new()),
         _ => problem(&Problem::NotFound, Vec::new()),
     };
     reply.send()

@@ -88,7 +88,7 @@ impl Shared {
         });
         let opened = turn.finish(outcome)?;
         let kept = Rc::clone(&opened);
-        pulse::hold(move |now| kept.is_fresh(now, lease) && kept.used.replace(false));
+        pulse::hold(move |now| kept.is_fresh(now, lease) && kept.used.replace(false)).await;
         Ok((opened, Origin::Opened))
     }
 

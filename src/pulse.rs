@@ -12,9 +12,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use spin_sdk::time::sleep;
-use spin_sdk::wit_bindgen::spawn;
 
-use crate::wake::{self, Waker, Woken};
+use crate::wake::{self, Waker, Woken, beside};
 
 /// The longest time between two beats: how late an alarm may be that was set for less than that.
 const BEAT: Duration = Duration::from_millis(10);
@@ -27,8 +26,11 @@ struct Pulse {
     /// What alarms were made of that are over: as many as ever were set at once.
     spare: RefCell<Vec<(Waker, Woken)>>,
     /// Called at each beat until they say `false`.
-    held: RefCell<Vec<Box<dyn Fn(Instant) -> bool>>>,
+    held: RefCell<Vec<Box<Keep>>>,
 }
+
+/// Whether to keep something on, at the time of a beat.
+type Keep = dyn Fn(Instant) -> bool;
 
 struct Set {
     number: u64,
@@ -55,7 +57,6 @@ impl Alarm {
             pulse.alarms.borrow_mut().push(Set { number, rings, waker });
             (number, woken)
         });
-        begin();
         Self { number, woken: Some(woken) }
     }
 }
@@ -72,14 +73,14 @@ impl Drop for Alarm {
 }
 
 /// Calls `keep` at each beat until it says that there is nothing to keep any more.
-pub(crate) fn hold(keep: impl Fn(Instant) -> bool + 'static) {
+pub(crate) async fn hold(keep: impl Fn(Instant) -> bool + 'static) {
     PULSE.with(|pulse| pulse.held.borrow_mut().push(Box::new(keep)));
-    begin();
+    begin().await;
 }
 
-fn begin() {
+async fn begin() {
     if !PULSE.with(|pulse| pulse.beating.replace(true)) {
-        spawn(beat());
+        beside(beat()).await;
     }
 }
 
@@ -133,8 +134,9 @@ pub(crate) async fn until<T>(end: Instant, future: impl Future<Output = T>) -> O
     // An alarm may be early, where the beat was broken off.
     while Instant::now() < end {
         let mut alarm = Alarm::set(end);
+        begin().await;
         let mut ringing = pin!(alarm.woken.as_mut()?.wait());
-        // The future has been polled just now.
+        // The future has been polled before, and is woken for what has happened since.
         let mut polled = true;
         let result = poll_fn(|cx| {
             if !std::mem::take(&mut polled)

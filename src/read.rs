@@ -7,17 +7,17 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use spin_sdk::wit_bindgen::spawn;
 
 use crate::candidates::{Candidate, Kind, Role, candidates, why_no_replica};
 use crate::config::Config;
 use crate::database_url::DatabaseUrl;
 use crate::failure::{Advice, Failure};
-use crate::health::{Health, State};
+use crate::health::{Health, REST, State};
 use crate::lease::{Origin, Shared};
 use crate::log;
 use crate::pg::{Connection, DbValue, ParameterValue, Rows};
 use crate::pulse::{until, within};
+use crate::wake::beside;
 
 /// The statement that proves that a database answers and tells its role.
 pub const ROLE: &str = "SELECT pg_is_in_recovery()";
@@ -141,6 +141,14 @@ impl Reader {
         let mut tried = Vec::new();
         for (position, &target) in order.iter().enumerate() {
             let left = end.saturating_duration_since(Instant::now());
+            let kind = target.candidate.kind;
+            if left.is_zero() {
+                // Nothing is known against those that there was no time for.
+                if tried.is_empty() {
+                    tried.push(Attempt { kind, failure: Failure::TimedOut });
+                }
+                break;
+            }
             let share = if position != main {
                 // It is near, or should be, or it failed a moment ago.
                 left.min(self.config.deadline / 4)
@@ -150,17 +158,16 @@ impl Reader {
                 left
             };
             let outcome = self.attempt(target, statement, params, share, position == main).await;
-            let kind = target.candidate.kind;
             match outcome {
                 Ok(rows) => {
-                    target.health.answered();
+                    target.health.answered().await;
                     return Ok(Answer { rows, kind, tried });
                 }
                 Err(failure) => {
                     let advice = failure.advice();
                     tried.push(Attempt { kind, failure });
                     match advice {
-                        Advice::Again | Advice::Next => target.health.failed(Instant::now()),
+                        Advice::Again | Advice::Next => target.health.failed().await,
                         Advice::Stop => break,
                     }
                 }
@@ -196,7 +203,7 @@ impl Reader {
             if target.health.state(Instant::now()) == State::Unsure {
                 target.health.learn().await;
                 if target.health.begin_probe(Instant::now()) {
-                    spawn(Self::probe(Rc::clone(self), index));
+                    beside(Self::probe(Rc::clone(self), index)).await;
                 }
             }
             match target.health.state(Instant::now()) {
@@ -216,13 +223,13 @@ impl Reader {
             let connection = Connection::open(&target.spare).await?;
             connection.query(ROLE, &[]).await
         };
-        let outcome = within(self.config.deadline / 4, probe).await.unwrap_or(Err(Failure::TimedOut));
+        let outcome = within(REST.min(self.config.deadline / 4), probe).await.unwrap_or(Err(Failure::TimedOut));
         match outcome {
             Ok(_) => {
-                target.health.answered();
+                target.health.answered().await;
                 log::line("back", &self.config, &[("candidate", &target.candidate.kind)]);
             }
-            Err(_) => target.health.failed(Instant::now()),
+            Err(_) => target.health.failed().await,
         }
     }
 

@@ -6,7 +6,14 @@
 //! one of the component model: the end of a stream that never carries anything.
 
 use spin_sdk::wasip3::wit_stream;
-use spin_sdk::wit_bindgen::{StreamReader, StreamWriter};
+use spin_sdk::wit_bindgen::{StreamReader, StreamWriter, spawn, yield_async};
+
+/// Starts a future that goes on beside this request, and behind its response.
+pub(crate) async fn beside(future: impl Future<Output = ()> + 'static) {
+    spawn(future);
+    // wit-bindgen polls what was spawned only when something wakes the task again, which may be long.
+    yield_async().await;
+}
 
 /// Wakes its [`Woken`] when it is dropped.
 pub(crate) struct Waker(#[expect(dead_code, reason = "kept for its Drop")] StreamWriter<u8>);
