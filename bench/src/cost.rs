@@ -68,6 +68,7 @@ pub fn wasm() -> Result<Wasm> {
 }
 
 /// The code of a component by the crate that it comes from.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most sections have no code")]
 fn by_crate(component: &[u8]) -> Result<BTreeMap<String, u64>> {
     let mut found = BTreeMap::new();
     let (mut imported, mut bodies, mut names) = (0, Vec::new(), BTreeMap::new());
@@ -133,6 +134,36 @@ fn crate_of(name: &str) -> &'static str {
     CRATES.iter().find(is_in).copied().unwrap_or("(C)")
 }
 
+/// What instances cost in one process that has made none before.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct InOneProcess {
+    median_us: f64,
+    kib: f64,
+}
+
+/// Makes many instances that all stay alive.
+///
+/// # Errors
+/// When they cannot be made.
+pub async fn in_this_process() -> Result<InOneProcess> {
+    let options = Options::new(repository().join("spin.toml")).with("DATABASE_URL", "postgres:///db");
+    // The first one also compiles the component.
+    let first = instantiate(options.clone(), 1).await?;
+    let before = Usage::of(std::process::id())?.memory;
+    let instances = instantiate(options, INSTANCES).await?;
+    let grown = Usage::of(std::process::id())?.memory.saturating_sub(before);
+    let times = instances.times().map(|time| time.as_secs_f64() * 1e6).collect();
+    drop(first);
+    #[expect(clippy::cast_precision_loss, reason = "a process of some megabytes")]
+    Ok(InOneProcess { median_us: Spread::of(times).median, kib: grown as f64 / 1024.0 / INSTANCES as f64 })
+}
+
+fn in_a_new_process() -> Result<InOneProcess> {
+    let output = Command::new(std::env::current_exe()?).arg("--instances").output().context("making instances")?;
+    ensure!(output.status.success(), "making instances: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).context("making instances")
+}
+
 /// Measures instances, and one server from 1 to 256 clients, in every round.
 ///
 /// # Errors
@@ -140,16 +171,9 @@ fn crate_of(name: &str) -> &'static str {
 pub async fn measure(spin: &Path, cluster: &Cluster, rounds: usize, length: Duration) -> Result<Cost> {
     let (mut times, mut memory) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let here = std::process::id();
-        let options = Options::new(repository().join("spin.toml")).with("DATABASE_URL", "postgres:///db");
-        // The first ones also compile it and fill the pool.
-        drop(instantiate(options.clone(), INSTANCES).await?);
-        let before = Usage::of(here)?.memory;
-        let instances = instantiate(options, INSTANCES).await?;
-        let grown = Usage::of(here)?.memory.saturating_sub(before);
-        #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
-        memory.push(grown as f64 / 1024.0 / INSTANCES as f64);
-        times.push(Spread::of(instances.times().map(|time| time.as_secs_f64() * 1e6).collect()).median);
+        let one = in_a_new_process()?;
+        times.push(one.median_us);
+        memory.push(one.kib);
     }
     let mut measured: BTreeMap<usize, Vec<Figures>> = BTreeMap::new();
     for round in 1..=rounds {

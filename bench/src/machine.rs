@@ -49,7 +49,7 @@ impl Machine {
         let ask = async |statement| cluster.primary().ask(statement).await;
         Ok(Self {
             date: ask("SELECT to_char(now() AT TIME ZONE 'utc', 'YYYY-MM-DD')").await?,
-            commit: said("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_else(|| "unknown".to_owned()),
+            commit: said("git", &["describe", "--always", "--dirty"]).unwrap_or_else(|| "unknown".to_owned()),
             hardware: format!("{} x {brand}, {gib} GiB", system.cpus().len()),
             system: System::long_os_version().unwrap_or_default(),
             postgres: ask("SHOW server_version").await?,

@@ -39,6 +39,9 @@ struct Arguments {
     /// As above.
     #[arg(long, default_value_t = 250)]
     fra_syd_ms: u64,
+    /// For this program itself: what instances cost in a process that has made none before.
+    #[arg(long, hide = true)]
+    instances: bool,
     /// Measures nothing: puts the last report into the README.
     #[arg(long)]
     publish: bool,
@@ -52,7 +55,11 @@ fn program(value: &str) -> Result<PathBuf, String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = if arguments.publish { publish() } else { measure(&arguments).await };
+    let outcome = match &arguments {
+        Arguments { publish: true, .. } => publish(),
+        Arguments { instances: true, .. } => instances().await,
+        _ => measure(&arguments).await,
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -60,6 +67,11 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn instances() -> Result<()> {
+    println!("{}", serde_json::to_string(&cost::in_this_process().await?)?);
+    Ok(())
 }
 
 async fn measure(arguments: &Arguments) -> Result<()> {
@@ -160,7 +172,7 @@ fn write(report: &Report) -> Result<PathBuf> {
     let folder = target();
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("report.json"), serde_json::to_string_pretty(report)? + "\n")?;
-    std::fs::write(folder.join("report.md"), format!("# Measured\n\n{}", page::markdown(report, ".")))?;
+    std::fs::write(folder.join("report.md"), page::markdown(report))?;
     plots::draw(report, &folder)?;
     Ok(folder)
 }
@@ -171,6 +183,7 @@ fn publish() -> Result<()> {
     std::fs::create_dir_all(&published)?;
     plots::draw(&report, &published)?;
     std::fs::copy(target().join("report.json"), published.join("report.json"))?;
+    std::fs::write(published.join("report.md"), page::markdown(&report))?;
     let path = repository().join("README.md");
     let readme = std::fs::read_to_string(&path)?;
     let readme = page::in_readme(&readme, &report).context("README.md has no place for the report")?;

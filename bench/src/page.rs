@@ -19,7 +19,7 @@ const NAMES: [(&str, &str); 8] = [
     ("spin-ours", "Spin: this component"),
     ("spin-open", "Spin: opens each time"),
     ("spin-kept", "Spin: keeps (unsafe)"),
-    ("recipe", "the recipe (Ruby)"),
+    ("recipe", "the recipe (Puma, 5 threads)"),
     ("native", "native axum"),
 ];
 
@@ -30,19 +30,19 @@ pub fn contenders(report: &Report) -> Vec<(String, String)> {
     there.map(|(name, label)| ((*name).to_owned(), (*label).to_owned())).collect()
 }
 
-/// Each region and variant with its p50 and p99.
+/// Each region and variant with its p50, p99 and failures.
 #[must_use]
-pub fn region_rows(report: &Report) -> Vec<(String, Spread, Spread)> {
+pub fn region_rows(report: &Report) -> Vec<(String, [Spread; 3])> {
     let mut rows = Vec::new();
     for region in REGIONS {
         for (variant, label) in [
             ("with_replica", "with replicas"),
             ("without_replica", "all on the primary"),
-            ("replica_dead", "its replica dead"),
+            ("replica_dead", "its replica refuses"),
         ] {
             let of = |figure| report.region(region, variant, figure);
-            if let Some((p50, p99)) = of("p50_ms").zip(of("p99_ms")) {
-                rows.push((format!("{region}, {label}"), p50, p99));
+            if let (Some(p50), Some(p99), Some(failed)) = (of("p50_ms"), of("p99_ms"), of("failed")) {
+                rows.push((format!("{region}, {label}"), [p50, p99, failed]));
             }
         }
     }
@@ -80,21 +80,37 @@ fn spread(value: Spread) -> String {
     format!("{} ({} - {})", number(value.median), number(value.min), number(value.max))
 }
 
-/// The whole report in Markdown, with pictures from `pictures`.
+/// The whole report in Markdown, for the folder that its pictures are in.
 #[must_use]
-pub fn markdown(report: &Report, pictures: &str) -> String {
-    let mut page = String::new();
+pub fn markdown(report: &Report) -> String {
+    let mut page = String::from("# Measured\n\n");
     // Writing to a String cannot fail.
-    let _ = write(&mut page, report, pictures);
+    let _ = head(&mut page, report)
+        .and_then(|()| verdicts(&mut page, report))
+        .and_then(|()| pictures(&mut page, "."))
+        .and_then(|()| throughput(&mut page, report))
+        .and_then(|()| regions(&mut page, report))
+        .and_then(|()| rest(&mut page, report));
     page
 }
 
-fn write(page: &mut String, report: &Report, pictures: &str) -> std::fmt::Result {
+/// The part of it for the README.
+fn summary(report: &Report) -> String {
+    let mut page = String::new();
+    // As above.
+    let _ = head(&mut page, report)
+        .and_then(|()| pictures(&mut page, "bench/report"))
+        .and_then(|()| verdicts(&mut page, report));
+    page
+}
+
+fn head(page: &mut String, report: &Report) -> std::fmt::Result {
     let machine = &report.machine;
+    let and = |version: &Option<String>| version.as_ref().map(|version| format!(", {version}")).unwrap_or_default();
     writeln!(
         page,
         "{}, commit {}; {}, {}, shared by the load, the servers and PostgreSQL {}; in-house host on wasmtime {}, {}{}{}. \
-         Medians of {} interleaved rounds in one run, minimum and maximum in brackets.\n",
+         Medians of {} interleaved rounds in one run.\n",
         machine.date,
         machine.commit,
         machine.hardware,
@@ -102,21 +118,26 @@ fn write(page: &mut String, report: &Report, pictures: &str) -> std::fmt::Result
         machine.postgres,
         machine.wasmtime,
         machine.rust,
-        machine.spin.as_ref().map(|version| format!(", {version}")).unwrap_or_default(),
-        machine.ruby.as_ref().map(|version| format!(", {version}")).unwrap_or_default(),
+        and(&machine.spin),
+        and(&machine.ruby),
         report.rounds,
-    )?;
-    throughput(page, report, pictures)?;
-    for picture in ["cpu", "p99", "regions"] {
-        writeln!(page, "![{picture}]({pictures}/{picture}.svg)\n")?;
-    }
-    regions(page, report)?;
-    rest(page, report)?;
-    verdicts(page, report)
+    )
 }
 
-fn throughput(page: &mut String, report: &Report, pictures: &str) -> std::fmt::Result {
-    writeln!(page, "![throughput]({pictures}/throughput.svg)\n")?;
+fn pictures(page: &mut String, folder: &str) -> std::fmt::Result {
+    for (name, what) in [
+        ("throughput", "Requests per second by keep-alive clients"),
+        ("p99", "p99 by keep-alive clients"),
+        ("cpu", "CPU time of server and Postgres for each request"),
+        ("regions", "p50 by region, with replicas, without, and with a dead one"),
+    ] {
+        writeln!(page, "![{what}]({folder}/{name}.svg)\n")?;
+    }
+    Ok(())
+}
+
+fn throughput(page: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(page, "Minimum and maximum of the rounds are in brackets.\n")?;
     writeln!(page, "| `GET /` | clients | req/s | p50 ms | p99 ms | p99.9 ms | CPU us: server + Postgres | failed |")?;
     writeln!(page, "|---|---|---|---|---|---|---|---|")?;
     for (name, label) in contenders(report) {
@@ -141,9 +162,10 @@ fn throughput(page: &mut String, report: &Report, pictures: &str) -> std::fmt::R
 fn regions(page: &mut String, report: &Report) -> std::fmt::Result {
     let distances: Vec<_> = report.distances_ms.iter().map(|(pair, ms)| format!("{pair} {ms} ms")).collect();
     writeln!(page, "Round trips between regions, set by a proxy, are estimates: {}.\n", distances.join(", "))?;
-    writeln!(page, "| region | p50 ms | p99 ms |\n|---|---|---|")?;
-    for (label, p50, p99) in region_rows(report) {
-        writeln!(page, "| {label} | {} | {} |", spread(p50), spread(p99))?;
+    writeln!(page, "What fails over does so before the measurement: its warm-up is two seconds.\n")?;
+    writeln!(page, "| region | p50 ms | p99 ms | failed |\n|---|---|---|---|")?;
+    for (label, [p50, p99, failed]) in region_rows(report) {
+        writeln!(page, "| {label} | {} | {} | {} |", spread(p50), spread(p99), number(failed.max))?;
     }
     writeln!(page)
 }
@@ -206,7 +228,7 @@ fn verdicts(page: &mut String, report: &Report) -> std::fmt::Result {
         let outcome = if verdict.reached { "reached" } else { "**missed**" };
         writeln!(page, "| {} | {limit} | {} | {outcome} |", verdict.what, number(verdict.measured))?;
     }
-    Ok(())
+    writeln!(page)
 }
 
 /// The README with this report between its marks; `None` where it has no marks.
@@ -214,7 +236,7 @@ fn verdicts(page: &mut String, report: &Report) -> std::fmt::Result {
 pub fn in_readme(readme: &str, report: &Report) -> Option<String> {
     let (before, rest) = readme.split_once(MARKS.0)?;
     let (_, after) = rest.split_once(MARKS.1)?;
-    Some(format!("{before}{}\n{}{}{after}", MARKS.0, markdown(report, "bench/report"), MARKS.1))
+    Some(format!("{before}{}\n{}{}{after}", MARKS.0, summary(report), MARKS.1))
 }
 
 #[cfg(test)]

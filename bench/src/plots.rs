@@ -117,6 +117,6 @@ fn cpu(report: &Report, path: &Path) -> Drawn {
 }
 
 fn regions(report: &Report, path: &Path) -> Drawn {
-    let rows: Vec<_> = region_rows(report).into_iter().map(|(label, p50, _)| (label, vec![p50.median])).collect();
+    let rows: Vec<_> = region_rows(report).into_iter().map(|(label, [p50, ..])| (label, vec![p50.median])).collect();
     bars(path, "p50 of GET / by region (logarithmic)", "ms", true, &rows)
 }

@@ -72,15 +72,16 @@ pub async fn start<'a>(contenders: &'a [Contender], cluster: &Cluster) -> Result
 /// When it does not take connections.
 pub async fn once(server: &Running, database: &Server, clients: usize, length: Duration) -> Result<Figures> {
     let postgres = database.pid().and_then(|pid| u32::try_from(pid.as_raw()).ok()).unwrap_or_default();
-    load::run(server.address(), clients, Length::For(WARM_UP)).await?;
+    let warm_up = load::run(server.address(), clients, Length::For(WARM_UP)).await?;
     let before = (Usage::of(server.process())?, Usage::of(postgres)?);
     let outcome = load::run(server.address(), clients, Length::For(length)).await?;
     let after = (Usage::of(server.process())?, Usage::of(postgres)?);
     #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
-    let (answered, failed) = (outcome.answered as f64, outcome.failed as f64);
+    let (answered, in_time, failed) =
+        (outcome.answered as f64, outcome.in_time as f64, (warm_up.failed + outcome.failed) as f64);
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / answered.max(1.0);
     Ok(figures([
-        ("rps", answered / outcome.took.as_secs_f64()),
+        ("rps", in_time / outcome.took.as_secs_f64()),
         ("p50_ms", outcome.quantile_ms(0.5)),
         ("p90_ms", outcome.quantile_ms(0.9)),
         ("p99_ms", outcome.quantile_ms(0.99)),

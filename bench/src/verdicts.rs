@@ -61,6 +61,8 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
 fn protocol(report: &Report, found: &mut Verdicts) {
     let figure = |name: &str| report.protocol.shared.get(name).map(|spread| spread.median);
     found.add("round trips before the answer, 16 clients", Limit::AtMost(2.2), figure("round_trips"));
+    // Less would mean that the reads went somewhere else.
+    found.add("round trips before the answer, 16 clients", Limit::AtLeast(1.99), figure("round_trips"));
     found.add("connections checked out per request, 16 clients", Limit::AtMost(0.1), figure("checkouts_per_request"));
 }
 
@@ -108,6 +110,9 @@ fn stalls(report: &Report, found: &mut Verdicts) {
 
 fn regions(report: &Report, found: &mut Verdicts) {
     let p50 = |region: &str, variant: &str| report.region(region, variant, "p50_ms").map(|spread| spread.median);
+    let failed = report.regions.values().flat_map(|variants| variants.values()).filter_map(|of| of.get("failed"));
+    let most = failed.map(|failed| failed.max).reduce(f64::max);
+    found.add("all regions: failed requests", Limit::AtMost(0.0), most);
     // In the primary region the database is next door whatever the variant.
     let floor = p50("sjc", "with_replica");
     for region in ["fra", "syd"] {
