@@ -146,7 +146,7 @@ pub struct InOneProcess {
 /// # Errors
 /// When they cannot be made.
 pub async fn in_this_process() -> Result<InOneProcess> {
-    let options = Options::new(repository().join("spin.toml")).with("DATABASE_URL", "postgres:///db");
+    let options = Options::new(repository().join("spin.toml")).with("SPIN_VARIABLE_URL", "postgres:///db");
     // The first one also compiles the component.
     let first = instantiate(options.clone(), 1).await?;
     let before = Usage::of(std::process::id())?.memory;
