@@ -242,6 +242,7 @@ pub fn in_readme(readme: &str, report: &Report) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use host_tests::machine::repository;
 
     #[test]
     fn numbers_keep_what_matters() {
@@ -258,5 +259,19 @@ mod tests {
         ] {
             assert_eq!(number(value), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn the_readme_has_the_numbers_of_the_report() {
+        let folder = repository().join("bench/report");
+        let report = Report::read(&folder.join("report.json")).unwrap();
+        assert_eq!(markdown(&report), std::fs::read_to_string(folder.join("report.md")).unwrap());
+        let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+        assert_eq!(
+            in_readme(&readme, &report).as_deref(),
+            Some(readme.as_str()),
+            "`make bench-publish` brings them in step"
+        );
+        assert_eq!(crate::verdicts::verdicts(&report), report.verdicts, "the verdicts follow from the figures");
     }
 }
