@@ -72,16 +72,13 @@ impl Programs {
     /// Everybody who can be had here.
     #[must_use]
     pub fn contenders(&self) -> Vec<Contender> {
-        let application = |prefix: &str, spin: &PathBuf, application, name: &str| Contender {
-            name: format!("{prefix}{name}"),
-            serving: Serving::Application { spin: spin.clone(), application },
-        };
         let mut contenders = Vec::new();
         for (prefix, spin) in [("", Some(&self.host)), ("spin-", self.spin.as_ref())] {
-            if let Some(spin) = spin {
-                contenders.push(application(prefix, spin, Application::Ours, "ours"));
-                contenders.push(application(prefix, spin, Application::Open, "open"));
-                contenders.push(application(prefix, spin, Application::Kept(""), "kept"));
+            let Some(spin) = spin else { continue };
+            for (name, application) in
+                [("ours", Application::Ours), ("open", Application::Open), ("kept", Application::Kept(""))]
+            {
+                contenders.push(Contender::application(&format!("{prefix}{name}"), spin, application));
             }
         }
         contenders.push(Contender { name: "native".to_owned(), serving: Serving::Native(self.native.clone()) });

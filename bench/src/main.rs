@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,8 +12,9 @@ use bench::regions::Distances;
 use bench::report::{Protocol, Report, Stalls};
 use bench::{cost, page, plots, price, protocol, regions, stalls, throughput, verdicts};
 use clap::Parser;
-use host_tests::machine::{build_component, repository};
+use host_tests::machine::{build_component, program, repository};
 use host_tests::postgres::Cluster;
+use host_tests::spin::build;
 
 /// Measures the component beside what people would use instead.
 #[derive(Parser)]
@@ -47,11 +48,6 @@ struct Arguments {
     publish: bool,
 }
 
-fn program(value: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(value);
-    if path.is_file() { Ok(path) } else { Err("not a file: write the path of a `spin` program".to_owned()) }
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -80,7 +76,9 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let length = Duration::from_secs(arguments.seconds);
     step("building the components");
     build_component()?;
-    build_by_hand()?;
+    for by_hand in ["bench/open/spin.toml", "bench/kept/spin.toml"] {
+        build(&repository().join(by_hand))?;
+    }
     let programs = programs(arguments.spin.clone())?;
     let (spin, host) = programs.best_spin();
 
@@ -151,17 +149,6 @@ fn programs(spin: Option<PathBuf>) -> Result<Programs> {
         Ok(path)
     };
     Ok(Programs { host: built("host")?, native: built("native")?, spin, ruby: ruby() })
-}
-
-fn build_by_hand() -> Result<()> {
-    let status = Command::new("cargo")
-        .args(["build", "--locked", "--release", "--target", "wasm32-wasip2"])
-        .args(["--package", "bench-open", "--package", "bench-kept"])
-        .current_dir(repository())
-        .status()
-        .context("building the components that are written by hand")?;
-    ensure!(status.success(), "building the components that are written by hand: {status}");
-    Ok(())
 }
 
 fn target() -> PathBuf {

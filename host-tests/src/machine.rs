@@ -199,6 +199,15 @@ impl Drop for Machine {
     }
 }
 
+/// The path of a `spin` program, out of a command line or the variable `SPIN`.
+///
+/// # Errors
+/// When there is no such file; says what to write instead.
+pub fn program(value: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(value);
+    if path.is_file() { Ok(path) } else { Err("not a file: write the path of a `spin` program".to_owned()) }
+}
+
 /// The folder of `spin.toml`.
 #[must_use]
 pub fn repository() -> &'static Path {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use host_tests::machine::{Host, Machine, Setup, build_component};
+use host_tests::machine::{Host, Machine, Setup, build_component, program};
 use host_tests::postgres::{Cluster, PRIMARY};
 use host_tests::spin::Logs;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,11 +33,6 @@ struct Arguments {
 
 fn not_empty(value: &str) -> Result<String, String> {
     if value.is_empty() { Err("must not be empty: leave it out instead".to_owned()) } else { Ok(value.to_owned()) }
-}
-
-fn program(value: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(value);
-    if path.is_file() { Ok(path) } else { Err("not a file: write the path of a `spin` program".to_owned()) }
 }
 
 #[tokio::main]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use host_tests::client::Client;
 use host_tests::machine::{Host, repository};
+use host_tests::process::free_address;
 use host_tests::world::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
@@ -96,7 +97,7 @@ async fn the_image_answers_in_its_regions_as_nobody_from_a_read_only_folder() {
 
     let fly: Table = toml::from_str(&read("fly.toml")).unwrap();
     for (region, role) in [("sjc", "primary"), ("fra", "replica")] {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_address().unwrap().port();
         let arguments = command().into_iter().map(|word| {
             let word = if word.starts_with("/app/") { format!("{}{word}", root.display()) } else { word };
             word.replace("0.0.0.0:8080", &format!("127.0.0.1:{port}"))
