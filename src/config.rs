@@ -162,7 +162,7 @@ pub(crate) mod tests {
             database_url: "postgres:///db".into(),
             replica_port: "5433".into(),
             deadline_ms: "5000".into(),
-            lease_ms: "25".into(),
+            lease_ms: "100".into(),
             ..Variables::default()
         }
     }

@@ -13,12 +13,19 @@ use crate::database_url::DatabaseUrl;
 use crate::failure::Failure;
 use crate::pg::Connection;
 use crate::pulse;
+use crate::retire;
 use crate::wake::{self, Waker};
+
+/// A connection that Spin has is there sooner than this, even on a busy machine.
+const PROMPT: Duration = Duration::from_millis(10);
 
 /// A connection that several requests use at once. It goes back to Spin when the last of them lets go of it.
 pub(crate) struct Lease {
     connection: Connection,
-    opened: Instant,
+    /// How long it took to open.
+    waited: Duration,
+    /// From when on no other request may use it.
+    ends: Cell<Instant>,
     broken: Cell<bool>,
     /// Whether a request has come since the last beat.
     used: Cell<bool>,
@@ -29,8 +36,27 @@ impl Lease {
         &self.connection
     }
 
-    fn is_fresh(&self, now: Instant, lease: Duration) -> bool {
-        !self.broken.get() && now.saturating_duration_since(self.opened) < lease
+    fn is_fresh(&self, now: Instant) -> bool {
+        !self.broken.get() && now < self.ends.get()
+    }
+
+    /// Keeps the connection for the requests to come, until the lease ends or none has come for a beat or two. Not where
+    /// it had to be waited for: others are waiting, too. `statement` is how long the first statement on it took.
+    pub(crate) async fn keep(self: Rc<Self>, statement: Duration) {
+        // To take a connection out of the pool is one round trip, a statement two.
+        let crowded = self.waited > PROMPT.max(statement * 3 / 4);
+        retire::set_crowded(crowded);
+        if crowded || retire::is_leaving() {
+            return;
+        }
+        // The farther the database, the more is saved.
+        let far = Instant::now() + self.waited.min(statement) * 4;
+        self.ends.set(self.ends.get().max(far));
+        pulse::hold(move |now| {
+            let in_use = Rc::strong_count(&self) > 1;
+            self.is_fresh(now) && self.used.replace(in_use)
+        })
+        .await;
     }
 
     /// Keeps every later request off this connection: it saw an error or a time-out.
@@ -66,11 +92,11 @@ struct Opening {
 }
 
 impl Shared {
-    /// A connection not older than `lease`. Waits without bound for Spin: the caller drops the future when its time
+    /// A connection that is shared for as long as `lease`, or somewhat longer where the database is far. Waits without bound for Spin: the caller drops the future when its time
     /// is over, and the next one that waits for the connection opens it in its place.
     pub(crate) async fn acquire(&self, url: &DatabaseUrl, lease: Duration) -> Result<(Rc<Lease>, Origin), Failure> {
         loop {
-            if let Some(current) = self.usable(lease) {
+            if let Some(current) = self.usable() {
                 return Ok((current, Origin::Joined));
             }
             let Some(opening) = self.opening.borrow().clone() else { break };
@@ -82,20 +108,19 @@ impl Shared {
             }
         }
         let turn = Turn::take(self);
+        let began = Instant::now();
         let outcome = Connection::open(url).await.map(|connection| {
+            let opened = Instant::now();
             let (broken, used) = (Cell::new(false), Cell::new(true));
-            Rc::new(Lease { connection, opened: Instant::now(), broken, used })
+            Rc::new(Lease { connection, waited: opened - began, ends: Cell::new(opened + lease), broken, used })
         });
-        let opened = turn.finish(outcome)?;
-        let kept = Rc::clone(&opened);
-        pulse::hold(move |now| kept.is_fresh(now, lease) && kept.used.replace(false)).await;
-        Ok((opened, Origin::Opened))
+        Ok((turn.finish(outcome)?, Origin::Opened))
     }
 
-    fn usable(&self, lease: Duration) -> Option<Rc<Lease>> {
+    fn usable(&self) -> Option<Rc<Lease>> {
         let current = self.current.borrow().upgrade()?;
         current.used.set(true);
-        current.is_fresh(Instant::now(), lease).then_some(current)
+        current.is_fresh(Instant::now()).then_some(current)
     }
 }
 

@@ -18,6 +18,7 @@ mod pulse;
 pub mod read;
 pub mod region;
 mod reply;
+mod retire;
 #[cfg(all(feature = "http-service", target_family = "wasm"))]
 mod service;
 mod wake;

@@ -11,12 +11,13 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures::future::{Either, select};
 use spin_sdk::time::sleep;
 
 use crate::wake::{self, Waker, Woken, beside};
 
 /// The longest time between two beats: how late an alarm may be that was set for less than that.
-const BEAT: Duration = Duration::from_millis(10);
+const BEAT: Duration = Duration::from_millis(25);
 
 #[derive(Default)]
 struct Pulse {
@@ -27,6 +28,8 @@ struct Pulse {
     spare: RefCell<Vec<(Waker, Woken)>>,
     /// Called at each beat until they say `false`.
     held: RefCell<Vec<Box<Keep>>>,
+    /// Ends the beat when it is dropped.
+    stop: Cell<Option<Waker>>,
 }
 
 /// Whether to keep something on, at the time of a beat.
@@ -72,6 +75,11 @@ impl Drop for Alarm {
     }
 }
 
+/// Lets go of what is held, and ends the beat: nothing keeps the instance any more.
+pub(crate) fn stop() {
+    PULSE.with(|pulse| pulse.stop.take());
+}
+
 /// Calls `keep` at each beat until it says that there is nothing to keep any more.
 pub(crate) async fn hold(keep: impl Fn(Instant) -> bool + 'static) {
     PULSE.with(|pulse| pulse.held.borrow_mut().push(Box::new(keep)));
@@ -97,8 +105,13 @@ async fn beat() {
         }
     }
     let _ended = Ended;
+    let (stop, mut stopped) = wake::pair();
+    PULSE.with(|pulse| pulse.stop.set(Some(stop)));
+    let mut stopped = pin!(stopped.wait());
     while let Some(next) = PULSE.with(Pulse::next) {
-        sleep(next).await;
+        if let Either::Right(_) = select(pin!(sleep(next)), stopped.as_mut()).await {
+            return;
+        }
         PULSE.with(|pulse| pulse.strike(Instant::now()));
     }
 }

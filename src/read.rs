@@ -17,6 +17,7 @@ use crate::lease::{Origin, Shared};
 use crate::log;
 use crate::pg::{Connection, DbValue, ParameterValue, Rows};
 use crate::pulse::{until, within};
+use crate::retire::InFlight;
 use crate::wake::beside;
 
 /// The statement that proves that a database answers and tells its role.
@@ -130,6 +131,18 @@ impl Reader {
     /// # Errors
     /// When no candidate answered, or when the statement itself is at fault.
     pub async fn read(
+        self: &Rc<Self>,
+        started: Instant,
+        statement: &str,
+        params: &[ParameterValue],
+    ) -> Result<Answer, NoAnswer> {
+        let in_flight = InFlight::begin();
+        let outcome = self.read_in_order(started, statement, params).await;
+        in_flight.end().await;
+        outcome
+    }
+
+    async fn read_in_order(
         self: &Rc<Self>,
         started: Instant,
         statement: &str,
@@ -280,11 +293,14 @@ impl Reader {
             // It may be stuck behind the statement of another request: leave time for a connection of our own.
             Origin::Joined => halfway_to(end),
         };
+        let began = Instant::now();
         let outcome = until(patience, lease.connection().query(statement, params)).await.ok_or(OUT_OF_TIME)?;
-        if outcome.is_ok() {
-            guard.0 = None;
+        let rows = outcome.map_err(retry)?;
+        guard.0 = None;
+        if origin == Origin::Opened {
+            Rc::clone(&lease).keep(began.elapsed()).await;
         }
-        outcome.map_err(retry)
+        Ok(rows)
     }
 
     /// Logs a database that is not what its place says, once per instance.

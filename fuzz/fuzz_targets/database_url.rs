@@ -13,7 +13,7 @@ fn config(url: &str, region: &str) -> Option<Config> {
         fly_region: region.to_owned(),
         replica_port: "5433".to_owned(),
         deadline_ms: "5000".to_owned(),
-        lease_ms: "25".to_owned(),
+        lease_ms: "100".to_owned(),
     };
     Config::new(&variables).ok()
 }

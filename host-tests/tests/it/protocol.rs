@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use host_tests::fault::{Fault, FaultProxy};
 use host_tests::load::Load;
 use host_tests::machine::{Machine, Routes, Setup};
 use host_tests::postgres::USER;
@@ -13,19 +14,21 @@ use crate::world::{host, shared_cluster};
 
 /// What was said in the steady state, and for how many requests.
 async fn tally(clients: usize) -> (Tally, f64) {
+    tally_behind(Duration::ZERO, clients, 2_000).await
+}
+
+/// The same with a database that is so far away in each direction.
+async fn tally_behind(distance: Duration, clients: usize, count: usize) -> (Tally, f64) {
     let _alone = alone().await;
     let cluster = shared_cluster().await;
     let wire = Wire::before(cluster.server("fra").address()).await.unwrap();
-    let routes = Routes {
-        given: cluster.primary().address(),
-        local: wire.address(),
-        nearest: None,
-        private: vec![("fra".to_owned(), wire.address())],
-    };
+    let link = FaultProxy::before(wire.address()).await.unwrap();
+    let local = if distance.is_zero() { wire.address() } else { link.address() };
+    link.set(Fault::Delay(distance));
+    let routes =
+        Routes { given: cluster.primary().address(), local, nearest: None, private: vec![("fra".to_owned(), local)] };
     let host = host();
-    // Slow machines too have several requests within a lease.
-    let setup = Setup::with_routes("fra", USER, &routes, &host).env("SPIN_VARIABLE_LEASE_MS", "100");
-    let machine = Machine::start(&host, setup).await.unwrap();
+    let machine = Machine::start(&host, Setup::with_routes("fra", USER, &routes, &host)).await.unwrap();
     let load = Load::default();
     let script = async {
         let answers = async |count: usize| {
@@ -35,8 +38,8 @@ async fn tally(clients: usize) -> (Tally, f64) {
             waited.await.unwrap();
             (wire.tally(), load.answered())
         };
-        let (before, first) = answers(500).await;
-        let (after, last) = answers(2_000).await;
+        let (before, first) = answers(count / 4).await;
+        let (after, last) = answers(count).await;
         load.stop();
         (after.since(before), last - first)
     };
@@ -65,4 +68,11 @@ async fn one_client_shares_connections_with_itself_and_costs_two_round_trips_a_r
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_clients_share_connections_and_cost_two_round_trips_a_request() {
     assert_shared(tally(16).await);
+}
+
+/// A statement takes longer than the lease here, and a connection that is opened for each costs half as much again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_to_a_far_database_is_shared_for_longer() {
+    let (said, requests) = tally_behind(Duration::from_millis(60), 1, 24).await;
+    assert!(each(said.checkouts, requests) <= 0.6, "{said:?} for {requests}");
 }
