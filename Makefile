@@ -12,7 +12,7 @@ up: setup
 test: setup
 	cargo test --locked --workspace
 
-# Random faults for three minutes; SOAK_SECONDS and SOAK_SEED change that.
+# Random faults for three minutes under sixteen clients; SOAK_SECONDS, SOAK_SEED and SOAK_CLIENTS change that.
 soak: setup
 	cargo run --locked --package host-tests --bin soak
 

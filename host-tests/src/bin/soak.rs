@@ -1,4 +1,4 @@
-//! `make soak`: random faults from a printed seed under sixteen clients, for a few minutes, and what became of it.
+//! `make soak`: random faults from a printed seed under many clients, for a few minutes, and what became of it.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -15,7 +15,6 @@ use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-const CLIENTS: usize = 16;
 /// What spin.toml sets.
 const DEADLINE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +30,9 @@ struct Arguments {
     /// The same faults again; the clock otherwise.
     #[arg(long, env = "SOAK_SEED")]
     seed: Option<u64>,
+    /// How many clients never stop asking.
+    #[arg(long, env = "SOAK_CLIENTS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    clients: u16,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +81,8 @@ async fn main() -> ExitCode {
 
 async fn soak(arguments: &Arguments) -> Result<()> {
     let seed = arguments.seed.unwrap_or_else(|| u64::from(std::process::id()) ^ since_epoch());
-    println!("seed {seed} (again with SOAK_SEED={seed}), {} s, {CLIENTS} clients", arguments.seconds);
+    let clients = usize::from(arguments.clients);
+    println!("seed {seed} (again with SOAK_SEED={seed}), {} s, {clients} clients", arguments.seconds);
     build_component()?;
     let stage = Stage::new().await?;
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
@@ -88,11 +91,11 @@ async fn soak(arguments: &Arguments) -> Result<()> {
         stage.load.stop();
         outcome
     };
-    let (report, script) = futures::join!(stage.load.run(stage.machine.address(), CLIENTS), script);
+    let (report, script) = futures::join!(stage.load.run(stage.machine.address(), clients), script);
     let (healthy, episodes) = script?;
     let report = report?;
     summary(&report, &episodes);
-    let ratio = p99_ratio(&report, healthy, &episodes);
+    let ratio = p99_ratio(&report, clients, healthy, &episodes).context("nobody came while the replica hung")?;
     println!("p99 of the requests that did not pay for a hung replica: {ratio:.2} times the healthy p99");
     stage.nothing_is_left().await?;
     report.all_answered_within(DEADLINE).context("a promise is broken")?;
@@ -127,9 +130,9 @@ impl Stage {
         let mut episodes = Vec::new();
         while Instant::now() < end || episodes.is_empty() {
             // The first is always the one that the healthy stretch is compared with.
-            let random_one = TROUBLES[random.random_range(0..TROUBLES.len())];
-            let trouble = if episodes.is_empty() { Trouble::Hang } else { random_one };
-            let length = Duration::from_millis(random.random_range(1_500..5_000));
+            let random_one = (TROUBLES[random.random_range(0..TROUBLES.len())], random.random_range(1_500..5_000));
+            let (trouble, ms) = if episodes.is_empty() { (Trouble::Hang, 5_000) } else { random_one };
+            let length = Duration::from_millis(ms);
             println!("{trouble:?} for {length:?}");
             self.begin(trouble).await?;
             tokio::time::sleep(length).await;
@@ -220,14 +223,14 @@ fn summary(report: &Report, episodes: &[Episode]) {
 }
 
 /// The first episode, a hung replica: how slow those are who came after the first who waited for it.
-fn p99_ratio(report: &Report, (from, to): (Instant, Instant), episodes: &[Episode]) -> f64 {
-    let Some(first) = episodes.first() else { return 0.0 };
+fn p99_ratio(report: &Report, clients: usize, (from, to): (Instant, Instant), episodes: &[Episode]) -> Option<f64> {
+    let first = episodes.first()?;
     let healthy = percentile(report.between(from, to), 990);
     let mut during = report.between(to, first.ended);
     // Whoever was in flight when the replica hung pays for it, once for each client.
     during.sort_by_key(|sample| std::cmp::Reverse(sample.took));
-    let rest = during.into_iter().skip(CLIENTS);
-    percentile(rest, 990).as_secs_f64() / healthy.as_secs_f64()
+    let rest = during.get(clients..).filter(|rest| !rest.is_empty())?;
+    Some(percentile(rest.iter().copied(), 990).as_secs_f64() / healthy.as_secs_f64())
 }
 
 fn since_epoch() -> u64 {
