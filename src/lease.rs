@@ -3,7 +3,7 @@
 //! Spin's pool is shared by every instance and waits without bound, so an instance that keeps a connection starves
 //! the others, and one that opens a connection for each request pays a round trip each time. Here requests share one
 //! (the driver pipelines their statements); it goes back when none of them has come for a beat or two of the pulse,
-//! or when it gets old. One request opens it while the others wait for it.
+//! when it gets old, or at once where it had to be waited for. One request opens it while the others wait for it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
@@ -19,6 +19,9 @@ use crate::wake::{self, Waker};
 /// A connection that Spin has is there sooner than this, even on a busy machine.
 const PROMPT: Duration = Duration::from_millis(10);
 
+/// How much longer than the lease the connection to a far database may be shared.
+const LONGEST: Duration = Duration::from_secs(1);
+
 /// A connection that several requests use at once. It goes back to Spin when the last of them lets go of it.
 pub(crate) struct Lease {
     connection: Connection,
@@ -27,7 +30,7 @@ pub(crate) struct Lease {
     /// From when on no other request may use it.
     ends: Cell<Instant>,
     broken: Cell<bool>,
-    /// Whether a request has come since the last beat.
+    /// Whether a request has come since the last beat, or was still on it then.
     used: Cell<bool>,
 }
 
@@ -44,13 +47,13 @@ impl Lease {
     /// it had to be waited for: others are waiting, too. `statement` is how long the first statement on it took.
     pub(crate) async fn keep(self: Rc<Self>, statement: Duration) {
         // To take a connection out of the pool is one round trip, a statement two.
-        let crowded = self.waited > PROMPT.max(statement * 3 / 4);
-        retire::set_crowded(crowded);
-        if crowded || retire::is_leaving() {
+        let waited = self.waited > PROMPT.max(statement * 3 / 4);
+        retire::set_waited(waited);
+        if waited || retire::is_leaving() {
             return;
         }
         // The farther the database, the more is saved.
-        let far = Instant::now() + self.waited.min(statement) * 4;
+        let far = Instant::now() + (self.waited.min(statement) * 4).min(LONGEST);
         self.ends.set(self.ends.get().max(far));
         pulse::hold(move |now| {
             let in_use = Rc::strong_count(&self) > 1;

@@ -75,7 +75,7 @@ impl Drop for Alarm {
     }
 }
 
-/// Lets go of what is held, and ends the beat: nothing keeps the instance any more.
+/// Lets go of what is held, and ends the beat.
 pub(crate) fn stop() {
     PULSE.with(|pulse| pulse.stop.take());
 }
@@ -101,6 +101,7 @@ async fn beat() {
                 pulse.beating.set(false);
                 pulse.alarms.take();
                 pulse.held.take();
+                pulse.stop.take();
             });
         }
     }

@@ -17,7 +17,6 @@ use crate::lease::{Origin, Shared};
 use crate::log;
 use crate::pg::{Connection, DbValue, ParameterValue, Rows};
 use crate::pulse::{until, within};
-use crate::retire::InFlight;
 use crate::wake::beside;
 
 /// The statement that proves that a database answers and tells its role.
@@ -131,18 +130,6 @@ impl Reader {
     /// # Errors
     /// When no candidate answered, or when the statement itself is at fault.
     pub async fn read(
-        self: &Rc<Self>,
-        started: Instant,
-        statement: &str,
-        params: &[ParameterValue],
-    ) -> Result<Answer, NoAnswer> {
-        let in_flight = InFlight::begin();
-        let outcome = self.read_in_order(started, statement, params).await;
-        in_flight.end().await;
-        outcome
-    }
-
-    async fn read_in_order(
         self: &Rc<Self>,
         started: Instant,
         statement: &str,

@@ -32,7 +32,7 @@ async fn no_number_of_clients_starves_a_request() {
 
 /// A real Spin does not tell how many there are; there, only the answers are checked.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_the_instances_of_a_burst_those_that_have_no_connection_leave() {
+async fn of_the_instances_of_a_burst_those_that_are_too_many_end() {
     let _alone = alone().await;
     let cluster = shared_cluster().await;
     let host = host();
@@ -47,8 +47,9 @@ async fn of_the_instances_of_a_burst_those_that_have_no_connection_leave() {
             let many = async || machine.instances().is_some_and(|instances| instances > POOL).then_some(());
             if eventually(Duration::from_secs(2), "a crowd", many).await.is_ok() {
                 seen = true;
-                let few = async || machine.instances().is_some_and(|instances| instances <= POOL).then_some(());
-                eventually(Duration::from_secs(30), "as many instances as connections", few).await.unwrap();
+                // Clearly fewer: none of them is idle for a second, for which Spin would end it.
+                let few = async || machine.instances().is_some_and(|instances| instances <= POOL * 3 / 4).then_some(());
+                eventually(Duration::from_secs(30), "fewer instances than connections", few).await.unwrap();
             }
             load.stop();
         };

@@ -74,5 +74,5 @@ async fn sixteen_clients_share_connections_and_cost_two_round_trips_a_request() 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_connection_to_a_far_database_is_shared_for_longer() {
     let (said, requests) = tally_behind(Duration::from_millis(60), 1, 24).await;
-    assert!(each(said.checkouts, requests) <= 0.6, "{said:?} for {requests}");
+    assert!((0.1..=0.6).contains(&each(said.checkouts, requests)), "{said:?} for {requests}");
 }
