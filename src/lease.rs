@@ -95,8 +95,9 @@ struct Opening {
 }
 
 impl Shared {
-    /// A connection that is shared for as long as `lease`, or somewhat longer where the database is far. Waits without bound for Spin: the caller drops the future when its time
-    /// is over, and the next one that waits for the connection opens it in its place.
+    /// A connection that is shared for as long as `lease`, or somewhat longer where the database is far. Waits without
+    /// bound for Spin: the caller drops the future when its time is over, and the next one that waits for the connection
+    /// opens it in its place.
     pub(crate) async fn acquire(&self, url: &DatabaseUrl, lease: Duration) -> Result<(Rc<Lease>, Origin), Failure> {
         loop {
             if let Some(current) = self.usable() {

@@ -22,7 +22,8 @@ const FEW: usize = 4;
 /// One in so many of the requests that might make their instance leave does, so that not all leave at once.
 const ODDS: u32 = 4;
 
-/// For how long the door stands open before it is closed for good: as good as any time in which Spin has its turn.
+/// For how long the door stands open before it is closed for good. Any timer of the host would do: a yield may be over
+/// before Spin has had its turn, where this task has other work.
 const LAST_CALL: Duration = Duration::from_millis(1);
 
 #[derive(Default)]

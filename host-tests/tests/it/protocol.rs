@@ -23,8 +23,8 @@ async fn tally_behind(distance: Duration, clients: usize, count: usize) -> (Tall
     let cluster = shared_cluster().await;
     let wire = Wire::before(cluster.server("fra").address()).await.unwrap();
     let link = FaultProxy::before(wire.address()).await.unwrap();
-    let local = if distance.is_zero() { wire.address() } else { link.address() };
     link.set(Fault::Delay(distance));
+    let local = link.address();
     let routes =
         Routes { given: cluster.primary().address(), local, nearest: None, private: vec![("fra".to_owned(), local)] };
     let host = host();
