@@ -4,9 +4,10 @@
 .PHONY: up test soak bench bench-publish lint image deploy setup lint-tools
 
 # Serves the component on this machine: `make up`, `make up DATABASE_URL=postgres://...`, `make up SPIN=/path/to/spin`,
-# `make up PORT=4000`.
+# `make up PORT=4000`. Built with the features of the whole workspace: then it has the dependencies of `make test`.
 up: setup
-	cargo run --locked --package host-tests --bin up
+	cargo build --locked --workspace --bin up
+	target/debug/up
 
 # Runs every test; `make test SPIN=/path/to/spin` runs the same ones on a real Spin.
 test: setup
@@ -14,7 +15,8 @@ test: setup
 
 # Random faults for three minutes under sixteen clients; SOAK_SECONDS, SOAK_SEED and SOAK_CLIENTS change that.
 soak: setup
-	cargo run --locked --package host-tests --bin soak
+	cargo build --locked --workspace --bin soak
+	target/debug/soak
 
 # Measures everything that is claimed about speed, in some ten minutes, into target/bench; `make bench SPIN=/path/to/spin`
 # measures on a real Spin as well.
