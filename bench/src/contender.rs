@@ -69,19 +69,19 @@ enum Held {
 }
 
 impl Programs {
-    /// Everybody who can be had here.
+    /// Everybody who can be had here; those that are set against each other stand side by side.
     #[must_use]
     pub fn contenders(&self) -> Vec<Contender> {
-        let mut contenders = Vec::new();
+        let mut contenders =
+            vec![Contender { name: "native".to_owned(), serving: Serving::Native(self.native.clone()) }];
         for (prefix, spin) in [("", Some(&self.host)), ("spin-", self.spin.as_ref())] {
             let Some(spin) = spin else { continue };
             for (name, application) in
-                [("ours", Application::Ours), ("open", Application::Open), ("kept", Application::Kept(""))]
+                [("kept", Application::Kept("")), ("open", Application::Open), ("ours", Application::Ours)]
             {
                 contenders.push(Contender::application(&format!("{prefix}{name}"), spin, application));
             }
         }
-        contenders.push(Contender { name: "native".to_owned(), serving: Serving::Native(self.native.clone()) });
         if self.ruby.is_some() {
             contenders.push(Contender { name: "recipe".to_owned(), serving: Serving::Recipe });
         }

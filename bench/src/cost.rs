@@ -14,8 +14,8 @@ use wasmparser::{KnownCustom, Name, Parser, Payload};
 
 use crate::contender::{Application, Contender, REGION};
 use crate::cpu::Usage;
-use crate::figures::{Figures, Spread, Spreads, figures, spreads};
-use crate::load::{self, Length};
+use crate::figures::{Figures, Spread, Spreads, figures, spreads_of_each};
+use crate::load;
 use crate::throughput::CLIENTS;
 
 const INSTANCES: usize = 100;
@@ -180,7 +180,7 @@ pub async fn measure(spin: &Path, cluster: &Cluster, rounds: usize, length: Dura
         // A new process each time: memory and connections stay when the clients are gone.
         let server = Contender::application("ours", spin, Application::Ours).start(cluster).await?;
         for clients in CLIENTS {
-            load::run(server.address(), clients, Length::For(length)).await?;
+            load::run(server.address(), clients, length).await?;
             let held = cluster.server(REGION).ask(HELD).await?.parse::<f64>()?;
             #[expect(clippy::cast_precision_loss, reason = "a process of some megabytes")]
             let memory = Usage::of(server.process())?.memory as f64 / 1024.0 / 1024.0;
@@ -188,8 +188,11 @@ pub async fn measure(spin: &Path, cluster: &Cluster, rounds: usize, length: Dura
             measured.entry(clients).or_default().push(figures([("connections", held), ("memory_mib", memory)]));
         }
     }
-    let by_clients = measured.into_iter().map(|(clients, rounds)| (clients, spreads(&rounds))).collect();
-    Ok(Cost { instantiation_us: Spread::of(times), instance_kib: Spread::of(memory), by_clients })
+    Ok(Cost {
+        instantiation_us: Spread::of(times),
+        instance_kib: Spread::of(memory),
+        by_clients: spreads_of_each(measured),
+    })
 }
 
 const HELD: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nearest-replica-fra'";

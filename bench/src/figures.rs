@@ -11,7 +11,7 @@ pub type Figures = BTreeMap<String, f64>;
 pub type Spreads = BTreeMap<String, Spread>;
 
 /// One figure over the rounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// In the middle.
     pub median: f64,
@@ -19,12 +19,15 @@ pub struct Spread {
     pub min: f64,
     /// The largest.
     pub max: f64,
+    /// All of them, in the order in which they were measured.
+    pub rounds: Vec<f64>,
 }
 
 impl Spread {
     /// Of at least one value.
     #[must_use]
-    pub fn of(mut values: Vec<f64>) -> Self {
+    pub fn of(rounds: Vec<f64>) -> Self {
+        let mut values = rounds.clone();
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
         let median = match values.len() {
@@ -33,7 +36,13 @@ impl Spread {
             _ => values[middle],
         };
         let at = |index: Option<usize>| index.and_then(|index| values.get(index)).copied().unwrap_or(f64::NAN);
-        Self { median, min: at(Some(0)), max: at(values.len().checked_sub(1)) }
+        Self { median, min: at(Some(0)), max: at(values.len().checked_sub(1)), rounds }
+    }
+
+    /// This figure as a multiple of another, round by round: what slows the machine down for a while slows both down.
+    #[must_use]
+    pub fn in_terms_of(&self, other: &Self) -> Self {
+        Self::of(self.rounds.iter().zip(&other.rounds).map(|(this, other)| this / other).collect())
     }
 }
 
@@ -44,6 +53,12 @@ pub fn spreads(rounds: &[Figures]) -> Spreads {
     names
         .map(|name| (name.clone(), Spread::of(rounds.iter().filter_map(|round| round.get(name)).copied().collect())))
         .collect()
+}
+
+/// Every figure over the rounds, for each of those that were measured.
+#[must_use]
+pub fn spreads_of_each<K: Ord>(measured: BTreeMap<K, Vec<Figures>>) -> BTreeMap<K, Spreads> {
+    measured.into_iter().map(|(key, rounds)| (key, spreads(&rounds))).collect()
 }
 
 /// Pairs as figures.
@@ -58,9 +73,17 @@ mod tests {
 
     #[test]
     fn a_spread_has_the_middle_and_the_ends() {
-        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
-        assert_eq!(Spread::of(vec![4.0, 2.0]), Spread { median: 3.0, min: 2.0, max: 4.0 });
+        let odd = Spread::of(vec![3.0, 1.0, 2.0]);
+        assert_eq!(odd, Spread { median: 2.0, min: 1.0, max: 3.0, rounds: vec![3.0, 1.0, 2.0] });
+        assert_eq!(Spread::of(vec![4.0, 2.0]).median, 3.0);
         let rounds = [figures([("rps", 1.0)]), figures([("rps", 5.0)])];
         assert_eq!(spreads(&rounds)["rps"].median, 3.0);
+    }
+
+    #[test]
+    fn what_is_slow_for_a_round_does_not_change_a_ratio() {
+        let (this, other) = (Spread::of(vec![10.0, 4.0, 12.0]), Spread::of(vec![5.0, 2.0, 4.0]));
+        assert_eq!(this.in_terms_of(&other).rounds, [2.0, 2.0, 3.0]);
+        assert_eq!(this.in_terms_of(&other).median, 2.0);
     }
 }

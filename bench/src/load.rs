@@ -1,14 +1,15 @@
 //! Keep-alive clients that each send the next `GET /` when they have the answer to the last.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::segments;
 
@@ -18,15 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(6);
 const STALL: Duration = Duration::from_millis(35);
 const BODY: &[u8] = br#"{"status":"ok"}"#;
 
-/// When a load ends.
-#[derive(Clone, Copy, Debug)]
-pub enum Length {
-    /// After this time.
-    For(Duration),
-    /// After this many answers.
-    Answers(u64),
-}
-
 /// What the clients saw.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -34,13 +26,9 @@ pub struct Outcome {
     pub latencies: Histogram<u64>,
     /// Good answers.
     pub answered: u64,
-    /// Good answers before the time was over, where there was one.
-    pub in_time: u64,
     /// Wrong answers, broken connections, and requests that were never answered.
     pub failed: u64,
-    /// The time in which `in_time` were answered.
-    pub took: Duration,
-    /// Answers in more than one TCP segment.
+    /// Answers in more than one TCP segment, on the connections that have ended.
     pub split: u64,
     /// Answers that took 35 ms longer than the database did.
     pub over_35ms: u64,
@@ -53,18 +41,17 @@ pub struct Outcome {
 impl Outcome {
     fn new() -> Self {
         let latencies = Histogram::new_with_bounds(1, 60_000_000, 3).expect("these bounds are valid");
-        let took = Duration::ZERO;
-        Self { latencies, answered: 0, in_time: 0, failed: 0, took, split: 0, over_35ms: 0, timed: 0, chunked: 0 }
+        Self { latencies, answered: 0, failed: 0, split: 0, over_35ms: 0, timed: 0, chunked: 0 }
     }
 
     fn record(&mut self, took: Duration) {
         self.latencies.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1));
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds what others saw, or the same clients later.
+    pub fn add(&mut self, other: &Self) {
         self.latencies.add(&other.latencies).expect("they have the same bounds");
         self.answered += other.answered;
-        self.in_time += other.in_time;
         self.timed += other.timed;
         self.failed += other.failed;
         self.split += other.split;
@@ -80,40 +67,85 @@ impl Outcome {
     }
 }
 
-#[derive(Default)]
-struct Progress {
-    stop: AtomicBool,
-    answers: AtomicU64,
+/// Clients that have begun, and go on until they are stopped.
+pub struct Load {
+    clients: Vec<(Arc<Mutex<Outcome>>, JoinHandle<()>)>,
+    stop: Arc<AtomicBool>,
 }
 
-/// Loads the server at `address` with `clients` clients.
+/// Whether a client may send one more request.
+type More = dyn Fn() -> bool + Send + Sync;
+
+impl Load {
+    /// `clients` clients begin to load the server at `address`.
+    ///
+    /// # Errors
+    /// When a client cannot connect. What fails later is counted.
+    pub async fn start(address: SocketAddr, clients: usize) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        Self::start_while(address, clients, stop, Arc::new(move || !stopped.load(Ordering::Relaxed))).await
+    }
+
+    async fn start_while(address: SocketAddr, clients: usize, stop: Arc<AtomicBool>, more: Arc<More>) -> Result<Self> {
+        let mut connections = Vec::new();
+        for _ in 0..clients {
+            connections.push(connect(address).await?);
+        }
+        let start = |connection| {
+            let seen = Arc::new(Mutex::new(Outcome::new()));
+            (Arc::clone(&seen), tokio::spawn(one(address, connection, seen, Arc::clone(&more))))
+        };
+        Ok(Self { clients: connections.into_iter().map(start).collect(), stop })
+    }
+
+    /// What the clients see from now on, for this time.
+    pub async fn lap(&self, length: Duration) -> Outcome {
+        self.take();
+        tokio::time::sleep(length).await;
+        self.take()
+    }
+
+    /// What they have seen since the last lap, with the answers that they still wait for.
+    ///
+    /// # Errors
+    /// When a client has panicked.
+    pub async fn end(mut self) -> Result<Outcome> {
+        self.stop.store(true, Ordering::Relaxed);
+        for (_, client) in &mut self.clients {
+            client.await.context("waiting for a client")?;
+        }
+        Ok(self.take())
+    }
+
+    fn take(&self) -> Outcome {
+        let mut all = Outcome::new();
+        for (seen, _) in &self.clients {
+            let seen = std::mem::replace(&mut *lock(seen), Outcome::new());
+            all.add(&seen);
+        }
+        all
+    }
+}
+
+/// Loads the server at `address` with `clients` clients for this time.
 ///
 /// # Errors
-/// When a client cannot connect at the start. What fails later is counted.
-pub async fn run(address: SocketAddr, clients: usize, length: Length) -> Result<Outcome> {
-    let progress = Arc::new(Progress::default());
-    let mut connections = Vec::new();
-    for _ in 0..clients {
-        connections.push(connect(address).await?);
-    }
-    let started = Instant::now();
-    let running: Vec<_> = connections
-        .into_iter()
-        .map(|connection| tokio::spawn(one(address, connection, length, Arc::clone(&progress))))
-        .collect();
-    if let Length::For(time) = length {
-        tokio::time::sleep(time).await;
-        progress.stop.store(true, Ordering::Relaxed);
-    }
-    let mut outcome = Outcome::new();
-    for client in running {
-        outcome.add(&client.await.context("waiting for a client")?);
-    }
-    outcome.took = match length {
-        Length::For(time) => time,
-        Length::Answers(_) => started.elapsed(),
-    };
-    Ok(outcome)
+/// As [`Load::start`].
+pub async fn run(address: SocketAddr, clients: usize, length: Duration) -> Result<Outcome> {
+    let load = Load::start(address, clients).await?;
+    tokio::time::sleep(length).await;
+    load.end().await
+}
+
+/// Loads it until it has been asked this many times.
+///
+/// # Errors
+/// As [`Load::start`].
+pub async fn ask(address: SocketAddr, clients: usize, times: u64) -> Result<Outcome> {
+    let asked = AtomicU64::new(0);
+    let more = move || asked.fetch_add(1, Ordering::Relaxed) < times;
+    Load::start_while(address, clients, Arc::default(), Arc::new(more)).await?.end().await
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream> {
@@ -122,51 +154,48 @@ async fn connect(address: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-async fn one(address: SocketAddr, connection: TcpStream, length: Length, progress: Arc<Progress>) -> Outcome {
-    let mut outcome = Outcome::new();
+fn lock(seen: &Mutex<Outcome>) -> MutexGuard<'_, Outcome> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn one(address: SocketAddr, connection: TcpStream, seen: Arc<Mutex<Outcome>>, more: Arc<More>) {
     let mut connection = Some(Connection::new(connection));
-    while !progress.stop.load(Ordering::Relaxed) {
-        if let Length::Answers(enough) = length
-            && progress.answers.fetch_add(1, Ordering::Relaxed) >= enough
-        {
-            break;
-        }
+    while more() {
         let mut current = match connection.take() {
             Some(connection) => connection,
             None => match connect(address).await {
                 Ok(stream) => Connection::new(stream),
                 Err(_) => {
-                    outcome.failed += 1;
+                    lock(&seen).failed += 1;
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;
                 }
             },
         };
         let sent = Instant::now();
-        match tokio::time::timeout(PATIENCE, current.get(address)).await {
+        let answer = tokio::time::timeout(PATIENCE, current.get(address)).await;
+        let took = sent.elapsed();
+        let mut seen = lock(&seen);
+        seen.record(took);
+        match answer {
             Ok(Ok(answer)) => {
-                let took = sent.elapsed();
-                outcome.record(took);
-                outcome.answered += 1;
-                outcome.in_time += u64::from(!progress.stop.load(Ordering::Relaxed));
-                outcome.timed += u64::from(answer.database.is_some());
-                outcome.over_35ms += u64::from(took.saturating_sub(answer.database.unwrap_or_default()) > STALL);
-                outcome.chunked += u64::from(answer.chunked);
+                seen.answered += 1;
+                seen.timed += u64::from(answer.database.is_some());
+                seen.over_35ms += u64::from(took.saturating_sub(answer.database.unwrap_or_default()) > STALL);
+                seen.chunked += u64::from(answer.chunked);
                 if answer.last {
-                    outcome.split += current.split();
+                    seen.split += current.split();
                 } else {
                     connection = Some(current);
                 }
             }
             Ok(Err(_)) | Err(_) => {
-                outcome.record(sent.elapsed());
-                outcome.failed += 1;
-                outcome.split += current.split();
+                seen.failed += 1;
+                seen.split += current.split();
             }
         }
     }
-    outcome.split += connection.map_or(0, |connection| connection.split());
-    outcome
+    lock(&seen).split += connection.map_or(0, |connection| connection.split());
 }
 
 struct Connection {

@@ -7,7 +7,7 @@ use crate::price::STEPS;
 use crate::regions::REGIONS;
 use crate::report::Report;
 use crate::throughput::CLIENTS;
-use crate::verdicts::Limit;
+use crate::verdicts::{Limit, Outcome, Verdict};
 
 /// The lines between which the README has its numbers.
 pub const MARKS: (&str, &str) = ("<!-- make bench -->", "<!-- /make bench -->");
@@ -32,7 +32,7 @@ pub fn contenders(report: &Report) -> Vec<(String, String)> {
 
 /// Each region and variant with its p50, p99 and failures.
 #[must_use]
-pub fn region_rows(report: &Report) -> Vec<(String, [Spread; 3])> {
+pub fn region_rows(report: &Report) -> Vec<(String, [&Spread; 3])> {
     let mut rows = Vec::new();
     for region in REGIONS {
         for (variant, label) in [
@@ -76,7 +76,10 @@ fn thousands(value: f64) -> String {
     grouped
 }
 
-fn spread(value: Spread) -> String {
+fn spread(value: &Spread) -> String {
+    if value.rounds.len() < 2 {
+        return number(value.median);
+    }
     format!("{} ({} - {})", number(value.median), number(value.min), number(value.max))
 }
 
@@ -110,7 +113,7 @@ fn head(page: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(
         page,
         "{}, commit {}; {}, {}, shared by the load, the servers and PostgreSQL {}; in-house host on wasmtime {}, {}{}{}. \
-         Medians of {} interleaved rounds in one run.\n",
+         Medians of {} interleaved rounds in one run ({} for what is not throughput).\n",
         machine.date,
         machine.commit,
         machine.hardware,
@@ -121,6 +124,7 @@ fn head(page: &mut String, report: &Report) -> std::fmt::Result {
         and(&machine.spin),
         and(&machine.ruby),
         report.rounds,
+        report.rounds.div_ceil(2),
     )
 }
 
@@ -142,13 +146,13 @@ fn throughput(page: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(page, "|---|---|---|---|---|---|---|---|")?;
     for (name, label) in contenders(report) {
         for clients in CLIENTS {
-            let of = |figure| report.of(&name, clients, figure).unwrap_or_default();
+            let of = |figure| report.of(&name, clients, figure).cloned().unwrap_or_default();
             writeln!(
                 page,
                 "| {label} | {clients} | {} | {} | {} | {} | {} + {} | {} |",
-                spread(of("rps")),
+                spread(&of("rps")),
                 number(of("p50_ms").median),
-                spread(of("p99_ms")),
+                spread(&of("p99_ms")),
                 number(of("p999_ms").median),
                 number(of("server_cpu_us").median),
                 number(of("postgres_cpu_us").median),
@@ -171,9 +175,8 @@ fn regions(page: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn rest(page: &mut String, report: &Report) -> std::fmt::Result {
-    let figure = |spreads: &crate::figures::Spreads, name: &str| {
-        spreads.get(name).map_or_else(|| "-".to_owned(), |value| spread(*value))
-    };
+    let figure =
+        |spreads: &crate::figures::Spreads, name: &str| spreads.get(name).map_or_else(|| "-".to_owned(), spread);
     let (shared, alone) = (&report.protocol.shared, &report.protocol.one_client);
     writeln!(page, "| on {}, for each `GET /` | 1 client | 16 clients |\n|---|---|---|", report.host)?;
     for (name, label) in [
@@ -208,8 +211,8 @@ fn rest(page: &mut String, report: &Report) -> std::fmt::Result {
         "\nThe wasm has {} bytes; of these in thousands: {}. An instance takes {} us to make and {} KiB.\n",
         thousands(report.wasm.bytes as f64),
         crates.join(", "),
-        spread(report.cost.instantiation_us),
-        spread(report.cost.instance_kib),
+        spread(&report.cost.instantiation_us),
+        spread(&report.cost.instance_kib),
     )?;
     writeln!(page, "| clients | connections held | memory of {} in MiB |\n|---|---|---|", report.host)?;
     for (clients, of) in &report.cost.by_clients {
@@ -225,10 +228,24 @@ fn verdicts(page: &mut String, report: &Report) -> std::fmt::Result {
             Limit::AtMost(most) => format!("at most {}", number(most)),
             Limit::AtLeast(least) => format!("at least {}", number(least)),
         };
-        let outcome = if verdict.reached { "reached" } else { "**missed**" };
-        writeln!(page, "| {} | {limit} | {} | {outcome} |", verdict.what, number(verdict.measured))?;
+        let outcome = outcome(verdict);
+        writeln!(page, "| {} | {limit} | {} | {outcome} |", verdict.what, spread(&verdict.measured))?;
     }
     writeln!(page)
+}
+
+/// What a verdict says, in words.
+#[must_use]
+pub fn outcome(verdict: &Verdict) -> String {
+    let word = match verdict.outcome {
+        Outcome::Reached => "reached",
+        Outcome::Missed => "**missed**",
+        Outcome::Undecided => "undecided",
+    };
+    match (verdict.reached_in, verdict.measured.rounds.len()) {
+        (reached_in, rounds) if reached_in == 0 || reached_in == rounds => word.to_owned(),
+        (reached_in, rounds) => format!("{word}: {reached_in} of {rounds} rounds"),
+    }
 }
 
 /// The README with this report between its marks; `None` where it has no marks.

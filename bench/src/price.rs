@@ -8,7 +8,7 @@ use anyhow::Result;
 use host_tests::postgres::{Cluster, PRIMARY};
 
 use crate::contender::{Application, Contender, REGION, Running};
-use crate::figures::{Figures, Spreads, spreads};
+use crate::figures::{Figures, Spreads, spreads_of_each};
 use crate::throughput;
 
 /// Where requests share connections.
@@ -39,7 +39,7 @@ pub async fn measure(
     for (name, _) in STEPS {
         running.push((name, start(name, spin, cluster).await?));
     }
-    let mut measured: BTreeMap<&str, Vec<Figures>> = BTreeMap::new();
+    let mut measured: BTreeMap<String, Vec<Figures>> = BTreeMap::new();
     for round in 1..=rounds {
         for (name, server) in &running {
             let figures = throughput::once(server, cluster.server(REGION), CLIENTS, length).await?;
@@ -47,10 +47,10 @@ pub async fn measure(
                 "    round {round}, {name}: {:.0} + {:.0} us CPU",
                 figures["server_cpu_us"], figures["postgres_cpu_us"]
             );
-            measured.entry(name).or_default().push(figures);
+            measured.entry((*name).to_owned()).or_default().push(figures);
         }
     }
-    Ok(measured.into_iter().map(|(name, rounds)| (name.to_owned(), spreads(&rounds))).collect())
+    Ok(spreads_of_each(measured))
 }
 
 async fn start(name: &str, spin: &Path, cluster: &Cluster) -> Result<Running> {

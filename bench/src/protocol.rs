@@ -9,8 +9,8 @@ use host_tests::postgres::Cluster;
 use host_tests::wire::{Tally, Wire};
 
 use crate::contender::{Application, Contender, REGION};
-use crate::figures::{Figures, Spreads, figures, spreads};
-use crate::load::{self, Length};
+use crate::figures::{Figures, Spreads, figures, spreads_of_each};
+use crate::load::Load;
 
 /// One client can share a connection with itself only.
 pub const CLIENTS: [usize; 2] = [1, 16];
@@ -32,15 +32,17 @@ pub async fn measure(
     let mut measured: BTreeMap<usize, Vec<Figures>> = BTreeMap::new();
     for round in 1..=rounds {
         for clients in CLIENTS {
-            load::run(server.address(), clients, Length::For(WARM_UP)).await?;
+            let load = Load::start(server.address(), clients).await?;
+            load.lap(WARM_UP).await;
             let before = wire.tally();
-            let outcome = load::run(server.address(), clients, Length::For(length)).await?;
+            let outcome = load.lap(length).await;
             let each = per_request(wire.tally().since(before), outcome.answered);
+            load.end().await?;
             eprintln!("    round {round}, {clients} clients: {each:?}");
             measured.entry(clients).or_default().push(each);
         }
     }
-    Ok(measured.into_iter().map(|(clients, rounds)| (clients, spreads(&rounds))).collect())
+    Ok(spreads_of_each(measured))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]

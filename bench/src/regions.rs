@@ -12,8 +12,8 @@ use host_tests::machine::{Host, Machine, Routes, Setup};
 use host_tests::postgres::{Cluster, PRIMARY, USER};
 use host_tests::process::free_address;
 
-use crate::figures::{Figures, Spreads, figures, spreads};
-use crate::load::{self, Length};
+use crate::figures::{Figures, Spreads, figures, spreads_of_each};
+use crate::load;
 
 /// A primary and two replicas.
 pub const REGIONS: [&str; 3] = [PRIMARY, "fra", "syd"];
@@ -85,14 +85,14 @@ impl View {
 /// When a Machine does not come up.
 pub async fn measure(distances: &Distances, rounds: usize, length: Duration) -> Result<Regions> {
     let cluster = Cluster::start(&REGIONS[1..]).await?;
-    let mut measured: BTreeMap<(&str, &str), Vec<Figures>> = BTreeMap::new();
+    let mut measured: BTreeMap<String, BTreeMap<String, Vec<Figures>>> = BTreeMap::new();
     for round in 1..=rounds {
         for region in REGIONS {
             let view = View::from(region, &cluster, distances).await?;
             for variant in Variant::ALL {
                 let machine = machine(region, variant, &view, distances).await?;
-                load::run(machine.address(), CLIENTS, Length::For(WARM_UP)).await?;
-                let outcome = load::run(machine.address(), CLIENTS, Length::For(length)).await?;
+                load::run(machine.address(), CLIENTS, WARM_UP).await?;
+                let outcome = load::run(machine.address(), CLIENTS, length).await?;
                 let (p50, p99) = (outcome.quantile_ms(0.5), outcome.quantile_ms(0.99));
                 let name = variant.name();
                 eprintln!(
@@ -101,15 +101,12 @@ pub async fn measure(distances: &Distances, rounds: usize, length: Duration) -> 
                 );
                 #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
                 let figures = figures([("p50_ms", p50), ("p99_ms", p99), ("failed", outcome.failed as f64)]);
-                measured.entry((region, name)).or_default().push(figures);
+                let of_region = measured.entry(region.to_owned()).or_default();
+                of_region.entry(name.to_owned()).or_default().push(figures);
             }
         }
     }
-    let mut regions = Regions::new();
-    for ((region, variant), rounds) in measured {
-        regions.entry(region.to_owned()).or_default().insert(variant.to_owned(), spreads(&rounds));
-    }
-    Ok(regions)
+    Ok(measured.into_iter().map(|(region, variants)| (region, spreads_of_each(variants))).collect())
 }
 
 async fn machine(region: &str, variant: Variant, view: &View, distances: &Distances) -> Result<Machine> {

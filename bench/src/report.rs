@@ -13,12 +13,13 @@ use crate::regions::Regions;
 use crate::throughput::Throughput;
 use crate::verdicts::Verdict;
 
-/// The six parts, where and when, and what must be reached. Each figure is a median with its minimum and maximum.
+/// The six parts, where and when, and what must be reached. Each figure is a median with its minimum and maximum, and what
+/// each round measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Where, when and with what.
     pub machine: Machine,
-    /// How many rounds each figure is from.
+    /// How many rounds the figures of `throughput` are from; the others are from half as many.
     pub rounds: usize,
     /// The host of `protocol`, `stalls`, `cost` and `price`: the real Spin where there was one.
     pub host: String,
@@ -74,20 +75,13 @@ impl Report {
 
     /// One figure of one contender, where it was measured.
     #[must_use]
-    pub fn of(&self, contender: &str, clients: usize, figure: &str) -> Option<Spread> {
-        self.throughput.get(contender)?.get(&clients)?.get(figure).copied()
-    }
-
-    /// CPU time of server and Postgres for each request, in microseconds.
-    #[must_use]
-    pub fn cpu_us(&self, contender: &str, clients: usize) -> Option<f64> {
-        let of = |figure| self.of(contender, clients, figure);
-        Some(of("server_cpu_us")?.median + of("postgres_cpu_us")?.median)
+    pub fn of(&self, contender: &str, clients: usize, figure: &str) -> Option<&Spread> {
+        self.throughput.get(contender)?.get(&clients)?.get(figure)
     }
 
     /// One figure of a region.
     #[must_use]
-    pub fn region(&self, region: &str, variant: &str, figure: &str) -> Option<Spread> {
-        self.regions.get(region)?.get(variant)?.get(figure).copied()
+    pub fn region(&self, region: &str, variant: &str, figure: &str) -> Option<&Spread> {
+        self.regions.get(region)?.get(variant)?.get(figure)
     }
 }

@@ -6,8 +6,8 @@ use anyhow::Result;
 use host_tests::postgres::Cluster;
 
 use crate::contender::Contender;
-use crate::figures::{Figures, Spreads, figures, spreads};
-use crate::load::{self, Length};
+use crate::figures::{Figures, Spreads, figures, spreads_of_each};
+use crate::load;
 use crate::throughput;
 
 /// At 16 clients.
@@ -24,10 +24,10 @@ pub async fn measure(
     responses: u64,
 ) -> Result<BTreeMap<String, Spreads>> {
     let running = throughput::start(contenders, cluster).await?;
-    let mut measured: BTreeMap<&str, Vec<Figures>> = BTreeMap::new();
+    let mut measured: BTreeMap<String, Vec<Figures>> = BTreeMap::new();
     for round in 1..=rounds {
         for (name, server) in &running {
-            let outcome = load::run(server.address(), CLIENTS, Length::Answers(responses)).await?;
+            let outcome = load::ask(server.address(), CLIENTS, responses).await?;
             eprintln!(
                 "    round {round}, {name}: of {} responses {} split, {} over 35 ms, {} chunked, {} failed",
                 outcome.answered, outcome.split, outcome.over_35ms, outcome.chunked, outcome.failed
@@ -43,8 +43,8 @@ pub async fn measure(
                 #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
                 figures.insert("over_35ms".to_owned(), outcome.over_35ms as f64);
             }
-            measured.entry(name).or_default().push(figures);
+            measured.entry((*name).to_owned()).or_default().push(figures);
         }
     }
-    Ok(measured.into_iter().map(|(name, rounds)| (name.to_owned(), spreads(&rounds))).collect())
+    Ok(spreads_of_each(measured))
 }

@@ -1,24 +1,25 @@
 //! Requests per second, latencies and CPU time per request of everybody, from 1 to 256 keep-alive clients.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use host_tests::postgres::{Cluster, Server};
 
 use crate::contender::{Contender, REGION, Running};
 use crate::cpu::Usage;
-use crate::figures::{Figures, Spreads, figures, spreads};
-use crate::load::{self, Length};
+use crate::figures::{Figures, Spreads, figures, spreads_of_each};
+use crate::load::Load;
 
 /// How many clients there are at once.
 pub const CLIENTS: [usize; 4] = [1, 16, 64, 256];
-const WARM_UP: Duration = Duration::from_millis(500);
+/// What the first moments of a load cost is not measured with the rest.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Contender -> clients -> figures.
 pub type Throughput = BTreeMap<String, BTreeMap<usize, Spreads>>;
 
-/// Measures everybody in turn, for each number of clients, in every round.
+/// Measures everybody in turn, for each number of clients, in every round; in every other round the other way round.
 ///
 /// # Errors
 /// When a server does not take connections.
@@ -28,10 +29,13 @@ pub async fn measure(
     rounds: usize,
     length: Duration,
 ) -> Result<Throughput> {
-    let mut measured: BTreeMap<(&str, usize), Vec<Figures>> = BTreeMap::new();
+    let mut measured: BTreeMap<String, BTreeMap<usize, Vec<Figures>>> = BTreeMap::new();
     for round in 1..=rounds {
         // Anew in each round: one that keeps its connections does not recover from 256 clients.
-        let running = start(contenders, cluster).await?;
+        let mut running = start(contenders, cluster).await?;
+        if round % 2 == 0 {
+            running.reverse();
+        }
         for clients in CLIENTS {
             for (name, server) in &running {
                 let figures = once(server, cluster.server(REGION), clients, length).await?;
@@ -43,15 +47,12 @@ pub async fn measure(
                     figures["postgres_cpu_us"],
                     figures["failed"],
                 );
-                measured.entry((name, clients)).or_default().push(figures);
+                let of_name = measured.entry((*name).to_owned()).or_default();
+                of_name.entry(clients).or_default().push(figures);
             }
         }
     }
-    let mut throughput = Throughput::new();
-    for ((name, clients), rounds) in measured {
-        throughput.entry(name.to_owned()).or_default().insert(clients, spreads(&rounds));
-    }
-    Ok(throughput)
+    Ok(measured.into_iter().map(|(name, clients)| (name, spreads_of_each(clients))).collect())
 }
 
 /// Starts everybody.
@@ -66,28 +67,36 @@ pub async fn start<'a>(contenders: &'a [Contender], cluster: &Cluster) -> Result
     Ok(running)
 }
 
-/// One server for a while, after a short warm-up.
+/// One server for a while, after a warm-up by the same clients.
 ///
 /// # Errors
 /// When it does not take connections.
 pub async fn once(server: &Running, database: &Server, clients: usize, length: Duration) -> Result<Figures> {
     let postgres = database.pid().and_then(|pid| u32::try_from(pid.as_raw()).ok()).unwrap_or_default();
-    let warm_up = load::run(server.address(), clients, Length::For(WARM_UP)).await?;
+    let load = Load::start(server.address(), clients).await?;
+    let warm_up = load.lap(WARM_UP).await;
     let before = (Usage::of(server.process())?, Usage::of(postgres)?);
-    let outcome = load::run(server.address(), clients, Length::For(length)).await?;
+    let began = Instant::now();
+    let mut outcome = load.lap(length).await;
+    let took = began.elapsed();
     let after = (Usage::of(server.process())?, Usage::of(postgres)?);
     #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
-    let (answered, in_time, failed) =
-        (outcome.answered as f64, outcome.in_time as f64, (warm_up.failed + outcome.failed) as f64);
+    let answered = outcome.answered as f64;
+    // Who waits in vain has not been seen before the end.
+    outcome.add(&load.end().await?);
+    #[expect(clippy::cast_precision_loss, reason = "as above")]
+    let failed = (warm_up.failed + outcome.failed) as f64;
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / answered.max(1.0);
+    let (server, postgres) = (each(after.0.cpu_since(&before.0)), each(after.1.cpu_since(&before.1)));
     Ok(figures([
-        ("rps", in_time / outcome.took.as_secs_f64()),
+        ("rps", answered / took.as_secs_f64()),
         ("p50_ms", outcome.quantile_ms(0.5)),
         ("p90_ms", outcome.quantile_ms(0.9)),
         ("p99_ms", outcome.quantile_ms(0.99)),
         ("p999_ms", outcome.quantile_ms(0.999)),
-        ("server_cpu_us", each(after.0.cpu_since(&before.0))),
-        ("postgres_cpu_us", each(after.1.cpu_since(&before.1))),
+        ("server_cpu_us", server),
+        ("postgres_cpu_us", postgres),
+        ("cpu_us", server + postgres),
         ("failed", failed),
     ]))
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::figures::Spread;
 use crate::report::Report;
 
 /// One thing that must be reached.
@@ -9,12 +10,14 @@ use crate::report::Report;
 pub struct Verdict {
     /// What, in words.
     pub what: String,
-    /// What was measured.
-    pub measured: f64,
+    /// What was measured; a ratio is one of figures of the same round.
+    pub measured: Spread,
     /// The limit, and on which side of it is good.
     pub limit: Limit,
-    /// Whether it was reached.
-    pub reached: bool,
+    /// In how many rounds it was reached.
+    pub reached_in: usize,
+    /// What the rounds say together.
+    pub outcome: Outcome,
 }
 
 /// A limit.
@@ -27,18 +30,54 @@ pub enum Limit {
     AtLeast(f64),
 }
 
+/// Two runs are hardly ever of opposite opinions: where a run is not sure, it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// In four rounds of five at least.
+    Reached,
+    /// In one round of five at most.
+    Missed,
+    /// In between: the limit is within what this machine can tell.
+    Undecided,
+}
+
+impl Limit {
+    fn is_reached(self, measured: f64) -> bool {
+        match self {
+            Self::AtMost(most) => measured <= most,
+            Self::AtLeast(least) => measured >= least,
+        }
+    }
+}
+
+impl Outcome {
+    fn of(reached_in: usize, rounds: usize) -> Self {
+        if 5 * reached_in >= 4 * rounds {
+            Self::Reached
+        } else if 5 * reached_in <= rounds {
+            Self::Missed
+        } else {
+            Self::Undecided
+        }
+    }
+}
+
 struct Verdicts(Vec<Verdict>);
 
 impl Verdicts {
-    fn add(&mut self, what: impl Into<String>, limit: Limit, measured: Option<f64>) {
-        // What could not be measured here has no verdict.
+    /// What could not be measured here has no verdict.
+    fn add(&mut self, what: impl Into<String>, limit: Limit, measured: Option<Spread>) {
         if let Some(measured) = measured {
-            let reached = match limit {
-                Limit::AtMost(most) => measured <= most,
-                Limit::AtLeast(least) => measured >= least,
-            };
-            self.0.push(Verdict { what: what.into(), measured, limit, reached });
+            let reached_in = measured.rounds.iter().filter(|round| limit.is_reached(**round)).count();
+            let outcome = Outcome::of(reached_in, measured.rounds.len());
+            self.0.push(Verdict { what: what.into(), measured, limit, reached_in, outcome });
         }
+    }
+
+    /// What must not happen in any round.
+    fn never(&mut self, what: impl Into<String>, measured: Option<f64>) {
+        self.add(what, Limit::AtMost(0.0), measured.map(|most| Spread::of(vec![most])));
     }
 }
 
@@ -54,12 +93,17 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
     stalls(report, &mut found);
     regions(report, &mut found);
     #[expect(clippy::cast_precision_loss, reason = "a file of some hundred kilobytes")]
-    found.add("size of the wasm in bytes", Limit::AtMost(300_000.0), Some(report.wasm.bytes as f64));
+    let bytes = report.wasm.bytes as f64;
+    found.add("size of the wasm in bytes", Limit::AtMost(300_000.0), Some(Spread::of(vec![bytes])));
     found.0
 }
 
+fn ratio(this: Option<&Spread>, other: Option<&Spread>) -> Option<Spread> {
+    Some(this?.in_terms_of(other?))
+}
+
 fn protocol(report: &Report, found: &mut Verdicts) {
-    let figure = |name: &str| report.protocol.shared.get(name).map(|spread| spread.median);
+    let figure = |name: &str| report.protocol.shared.get(name).cloned();
     found.add("round trips before the answer, 16 clients", Limit::AtMost(2.2), figure("round_trips"));
     // Less would mean that the reads went somewhere else.
     found.add("round trips before the answer, 16 clients", Limit::AtLeast(1.99), figure("round_trips"));
@@ -69,58 +113,47 @@ fn protocol(report: &Report, found: &mut Verdicts) {
 fn beside_by_hand(report: &Report, prefix: &str, found: &mut Verdicts) {
     let (ours, open) = (format!("{prefix}ours"), format!("{prefix}open"));
     let host = if prefix.is_empty() { "in-house host" } else { "Spin" };
-    let rps = |name: &str, clients| report.of(name, clients, "rps").map(|spread| spread.median);
     for clients in [16, 64, 256] {
-        let ratio = rps(&ours, clients).zip(rps(&open, clients)).map(|(ours, open)| ours / open);
-        found.add(format!("{host}, {clients} clients: req/s, of open-per-request"), Limit::AtLeast(1.6), ratio);
-        let ratio = report.cpu_us(&ours, clients).zip(report.cpu_us(&open, clients)).map(|(ours, open)| ours / open);
-        found.add(
-            format!("{host}, {clients} clients: CPU per request, of open-per-request"),
-            Limit::AtMost(0.65),
-            ratio,
-        );
-        let failed = report.of(&ours, clients, "failed").map(|spread| spread.max);
-        found.add(format!("{host}, {clients} clients: failed or starved requests"), Limit::AtMost(0.0), failed);
+        let of_open = |figure| ratio(report.of(&ours, clients, figure), report.of(&open, clients, figure));
+        let here = format!("{host}, {clients} clients:");
+        found.add(format!("{here} req/s, of open-per-request"), Limit::AtLeast(1.6), of_open("rps"));
+        found.add(format!("{here} CPU per request, of open-per-request"), Limit::AtMost(0.65), of_open("cpu_us"));
+        let failed = report.of(&ours, clients, "failed").map(|failed| failed.max);
+        found.never(format!("{here} failed or starved requests"), failed);
     }
-    let kept = rps(&ours, 256).zip(rps(&ours, 16)).map(|(many, few)| many / few);
+    let kept = ratio(report.of(&ours, 256, "rps"), report.of(&ours, 16, "rps"));
     found.add(format!("{host}: req/s at 256 clients, of those at 16"), Limit::AtLeast(0.8), kept);
 }
 
 fn beside_the_recipe(report: &Report, found: &mut Verdicts) {
     for clients in [16, 64, 256] {
-        let ratio = |figure: &str| {
-            let of = |name| report.of(name, clients, figure).map(|spread| spread.median);
-            of("spin-ours").zip(of("recipe")).map(|(ours, recipe)| ours / recipe)
-        };
-        found.add(format!("Spin, {clients} clients: req/s, of the recipe"), Limit::AtLeast(1.5), ratio("rps"));
-        found.add(format!("Spin, {clients} clients: p99, of the recipe"), Limit::AtMost(1.0 / 3.0), ratio("p99_ms"));
-        let cpu = report.cpu_us("spin-ours", clients).zip(report.cpu_us("recipe", clients));
-        let what = format!("Spin, {clients} clients: CPU per request, of the recipe");
-        found.add(what, Limit::AtMost(1.0), cpu.map(|(ours, recipe)| ours / recipe));
+        let of_recipe = |figure| ratio(report.of("spin-ours", clients, figure), report.of("recipe", clients, figure));
+        let here = format!("Spin, {clients} clients:");
+        found.add(format!("{here} req/s, of the recipe"), Limit::AtLeast(1.5), of_recipe("rps"));
+        found.add(format!("{here} p99, of the recipe"), Limit::AtMost(1.0 / 3.0), of_recipe("p99_ms"));
+        found.add(format!("{here} CPU per request, of the recipe"), Limit::AtMost(1.0), of_recipe("cpu_us"));
     }
 }
 
 fn stalls(report: &Report, found: &mut Verdicts) {
-    let figure = |name: &str| report.stalls.ours.get(name).copied();
-    found.add("chunked responses", Limit::AtMost(0.0), figure("chunked").map(|spread| spread.max));
-    let split = figure("split").zip(figure("responses"));
-    let share = split.map(|(split, responses)| 100.0 * split.median / responses.median);
-    found.add("split responses in percent, 16 clients", Limit::AtMost(0.2), share);
+    let figure = |name: &str| report.stalls.ours.get(name);
+    found.never("chunked responses", figure("chunked").map(|chunked| chunked.max));
+    let split = ratio(figure("split"), figure("responses"));
+    found.add("share of split responses, 16 clients", Limit::AtMost(0.002), split);
 }
 
 fn regions(report: &Report, found: &mut Verdicts) {
-    let p50 = |region: &str, variant: &str| report.region(region, variant, "p50_ms").map(|spread| spread.median);
+    let p50 = |region: &str, variant: &str| report.region(region, variant, "p50_ms");
     let failed = report.regions.values().flat_map(|variants| variants.values()).filter_map(|of| of.get("failed"));
-    let most = failed.map(|failed| failed.max).reduce(f64::max);
-    found.add("all regions: failed requests", Limit::AtMost(0.0), most);
+    found.never("all regions: failed requests", failed.map(|failed| failed.max).reduce(f64::max));
     // In the primary region the database is next door whatever the variant.
     let floor = p50("sjc", "with_replica");
     for region in ["fra", "syd"] {
-        let with = p50(region, "with_replica");
-        let ratio = with.zip(floor).map(|(with, floor)| with / floor);
-        found.add(format!("{region}: p50 with replicas, of the in-region floor"), Limit::AtMost(2.0), ratio);
-        let ratio = with.zip(p50(region, "without_replica")).map(|(with, without)| without / with);
-        found.add(format!("{region}: p50 without replicas, of that with them"), Limit::AtLeast(50.0), ratio);
+        let (with, without) = (p50(region, "with_replica"), p50(region, "without_replica"));
+        let what = format!("{region}: p50 with replicas, of the in-region floor");
+        found.add(what, Limit::AtMost(2.0), ratio(with, floor));
+        let what = format!("{region}: p50 without replicas, of that with them");
+        found.add(what, Limit::AtLeast(50.0), ratio(without, with));
     }
 }
 
@@ -130,18 +163,33 @@ mod tests {
 
     #[test]
     fn a_limit_is_reached_on_its_good_side_only() {
-        let mut found = Verdicts(Vec::new());
-        for (limit, measured) in [
-            (Limit::AtMost(1.0), Some(1.0)),
-            (Limit::AtMost(1.0), Some(1.1)),
-            (Limit::AtLeast(1.6), Some(1.6)),
-            (Limit::AtLeast(1.6), Some(1.5)),
-            (Limit::AtMost(1.0), Some(f64::NAN)),
-            (Limit::AtMost(1.0), None),
+        for (limit, measured, reached) in [
+            (Limit::AtMost(1.0), 1.0, true),
+            (Limit::AtMost(1.0), 1.1, false),
+            (Limit::AtLeast(1.6), 1.6, true),
+            (Limit::AtLeast(1.6), 1.5, false),
+            (Limit::AtMost(1.0), f64::NAN, false),
         ] {
-            found.add("", limit, measured);
+            assert_eq!(limit.is_reached(measured), reached, "{measured} {limit:?}");
         }
-        let reached: Vec<_> = found.0.iter().map(|verdict| verdict.reached).collect();
-        assert_eq!(reached, [true, false, true, false, false]);
+    }
+
+    #[test]
+    fn a_verdict_is_what_four_rounds_of_five_say() {
+        let mut found = Verdicts(Vec::new());
+        for rounds in [[2.0; 5], [2.0, 2.0, 0.0, 2.0, 2.0], [2.0, 0.0, 2.0, 0.0, 2.0], [0.0, 0.0, 2.0, 0.0, 0.0]] {
+            found.add("", Limit::AtLeast(1.6), Some(Spread::of(rounds.to_vec())));
+        }
+        found.add("not measured", Limit::AtLeast(1.6), None);
+        found.never("failed once", Some(1.0));
+        let outcomes: Vec<_> = found.0.iter().map(|verdict| (verdict.reached_in, verdict.outcome)).collect();
+        let expected = [
+            (5, Outcome::Reached),
+            (4, Outcome::Reached),
+            (3, Outcome::Undecided),
+            (1, Outcome::Missed),
+            (0, Outcome::Missed),
+        ];
+        assert_eq!(outcomes, expected);
     }
 }
