@@ -13,7 +13,7 @@ WORKDIR /build
 RUN rustup target add wasm32-wasip2
 # The dependencies alone first: this layer stays until one of these files changes. Cargo wants to see every target
 # that the manifests name.
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY host-tests/Cargo.toml host-tests/
 COPY bench/Cargo.toml bench/
 COPY bench/kept/Cargo.toml bench/kept/

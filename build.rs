@@ -1,0 +1,12 @@
+//! What the linker is told.
+
+/// Rust's own choice for WebAssembly is 1 MiB. Spin clears the memory of an instance that has ended for the next one, which
+/// keeps every page of it resident. A `GET /` needs less than 8 KiB.
+const STACK: usize = 128 * 1024;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if std::env::var("CARGO_CFG_TARGET_FAMILY").as_deref() == Ok("wasm") {
+        println!("cargo::rustc-link-arg-cdylib=-zstack-size={STACK}");
+    }
+}
