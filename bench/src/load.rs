@@ -99,14 +99,18 @@ impl Load {
         Ok(Self { clients: connections.into_iter().map(start).collect(), stop })
     }
 
-    /// What the clients see from now on, for this time.
-    pub async fn lap(&self, length: Duration) -> Outcome {
-        self.take();
-        tokio::time::sleep(length).await;
-        self.take()
+    /// What the clients have seen since this was asked last.
+    #[must_use]
+    pub fn seen(&self) -> Outcome {
+        let mut all = Outcome::new();
+        for (seen, _) in &self.clients {
+            let seen = std::mem::replace(&mut *lock(seen), Outcome::new());
+            all.add(&seen);
+        }
+        all
     }
 
-    /// What they have seen since the last lap, with the answers that they still wait for.
+    /// As [`Self::seen`], with the answers that they still wait for.
     ///
     /// # Errors
     /// When a client has panicked.
@@ -115,16 +119,7 @@ impl Load {
         for (_, client) in &mut self.clients {
             client.await.context("waiting for a client")?;
         }
-        Ok(self.take())
-    }
-
-    fn take(&self) -> Outcome {
-        let mut all = Outcome::new();
-        for (seen, _) in &self.clients {
-            let seen = std::mem::replace(&mut *lock(seen), Outcome::new());
-            all.add(&seen);
-        }
-        all
+        Ok(self.seen())
     }
 }
 

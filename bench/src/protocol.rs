@@ -33,9 +33,10 @@ pub async fn measure(
     for round in 1..=rounds {
         for clients in CLIENTS {
             let load = Load::start(server.address(), clients).await?;
-            load.lap(WARM_UP).await;
-            let before = wire.tally();
-            let outcome = load.lap(length).await;
+            tokio::time::sleep(WARM_UP).await;
+            let (before, _) = (wire.tally(), load.seen());
+            tokio::time::sleep(length).await;
+            let outcome = load.seen();
             let each = per_request(wire.tally().since(before), outcome.answered);
             load.end().await?;
             eprintln!("    round {round}, {clients} clients: {each:?}");

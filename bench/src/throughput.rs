@@ -74,11 +74,11 @@ pub async fn start<'a>(contenders: &'a [Contender], cluster: &Cluster) -> Result
 pub async fn once(server: &Running, database: &Server, clients: usize, length: Duration) -> Result<Figures> {
     let postgres = database.pid().and_then(|pid| u32::try_from(pid.as_raw()).ok()).unwrap_or_default();
     let load = Load::start(server.address(), clients).await?;
-    let warm_up = load.lap(WARM_UP).await;
+    tokio::time::sleep(WARM_UP).await;
     let before = (Usage::of(server.process())?, Usage::of(postgres)?);
-    let began = Instant::now();
-    let mut outcome = load.lap(length).await;
-    let took = began.elapsed();
+    let (warm_up, began) = (load.seen(), Instant::now());
+    tokio::time::sleep(length).await;
+    let (mut outcome, took) = (load.seen(), began.elapsed());
     let after = (Usage::of(server.process())?, Usage::of(postgres)?);
     #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
     let answered = outcome.answered as f64;
