@@ -106,14 +106,6 @@ impl Config {
     }
 }
 
-/// Whether an instance that is one too many may end: `retire`.
-///
-/// # Errors
-/// When the variable does not resolve or is neither `true` nor `false`.
-pub(crate) async fn may_retire() -> Result<bool, ConfigError> {
-    flag("retire", &get("retire").await?)
-}
-
 async fn get(name: &'static str) -> Result<String, ConfigError> {
     let Some(value) = within(PATIENCE, variables::get(name)).await else {
         let ms = PATIENCE.as_millis();
@@ -131,10 +123,6 @@ async fn get(name: &'static str) -> Result<String, ConfigError> {
         let why = why.lines().next().unwrap_or_default();
         ConfigError::new(name, format!("cannot be resolved by Spin ({why}): set it in spin.toml or the environment"))
     })
-}
-
-fn flag(variable: &'static str, value: &str) -> Result<bool, ConfigError> {
-    value.trim().parse().map_err(|_| ConfigError::new(variable, format!("is {value:?}: write true or false")))
 }
 
 fn port(variable: &'static str, value: &str) -> Result<Option<u16>, ConfigError> {
@@ -198,14 +186,6 @@ pub(crate) mod tests {
             let message = Config::new(&variables).unwrap_err().to_string();
             assert!(message.starts_with(expected), "{message}");
         }
-    }
-
-    #[test]
-    fn a_flag_is_true_or_false() {
-        assert_eq!(flag("retire", " true\n").ok(), Some(true));
-        assert_eq!(flag("retire", "false").ok(), Some(false));
-        let message = flag("retire", "yes").unwrap_err().to_string();
-        assert_eq!(message, "`retire` is \"yes\": write true or false");
     }
 
     #[test]

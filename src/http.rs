@@ -7,12 +7,11 @@ use std::time::Instant;
 use spin_sdk::wasip3::http::types::{ErrorCode, Method, Request, Response};
 
 use crate::candidates::Role;
-use crate::config::{self, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 use crate::log;
 use crate::problem::Problem;
 use crate::read::{Answer, Reader};
 use crate::reply::Reply;
-use crate::retire::{self, InFlight};
 
 thread_local! {
     /// What this instance has learnt. Spin gives an instance many requests, but may end it at any time.
@@ -24,7 +23,6 @@ thread_local! {
 /// # Errors
 /// Where the host refuses the response.
 pub async fn handle(request: Request) -> Result<Response, ErrorCode> {
-    let in_flight = InFlight::begin();
     let target = request.get_path_with_query().unwrap_or_default();
     let path = target.split('?').next().unwrap_or_default();
     let reply = match (path, request.get_method()) {
@@ -32,7 +30,7 @@ pub async fn handle(request: Request) -> Result<Response, ErrorCode> {
         ("" | "/", other) => problem(&Problem::MethodNotAllowed(name(other)), Vec::new()),
         _ => problem(&Problem::NotFound, Vec::new()),
     };
-    reply.send(in_flight)
+    reply.send()
 }
 
 async fn status() -> Reply {
@@ -74,9 +72,7 @@ async fn reader() -> Result<Rc<Reader>, ConfigError> {
     if let Some(reader) = READER.with_borrow(Clone::clone) {
         return Ok(reader);
     }
-    let (config, may_retire) = (Config::load().await?, config::may_retire().await?);
-    let reader = Reader::new(config).await;
-    retire::allow(may_retire);
+    let reader = Reader::new(Config::load().await?).await;
     Ok(READER.with_borrow_mut(|slot| match slot {
         // Another request came first while this one waited.
         Some(first) => Rc::clone(first),

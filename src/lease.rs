@@ -13,7 +13,6 @@ use crate::database_url::DatabaseUrl;
 use crate::failure::Failure;
 use crate::pg::Connection;
 use crate::pulse;
-use crate::retire;
 use crate::wake::{self, Waker};
 
 /// A connection that Spin has is there sooner than this, even on a busy machine.
@@ -47,9 +46,7 @@ impl Lease {
     /// it had to be waited for: others are waiting, too. `statement` is how long the first statement on it took.
     pub(crate) async fn keep(self: Rc<Self>, statement: Duration) {
         // To take a connection out of the pool is one round trip, a statement two.
-        let waited = self.waited > PROMPT.max(statement * 3 / 4);
-        retire::set_waited(waited);
-        if waited || retire::is_leaving() {
+        if self.waited > PROMPT.max(statement * 3 / 4) {
             return;
         }
         // The farther the database, the more is saved.

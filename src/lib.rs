@@ -18,7 +18,6 @@ mod pulse;
 pub mod read;
 pub mod region;
 mod reply;
-mod retire;
 #[cfg(all(feature = "http-service", target_family = "wasm"))]
 mod service;
 mod wake;

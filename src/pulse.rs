@@ -11,7 +11,6 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use futures::future::{Either, select};
 use spin_sdk::time::sleep;
 
 use crate::wake::{self, Waker, Woken, beside};
@@ -28,8 +27,6 @@ struct Pulse {
     spare: RefCell<Vec<(Waker, Woken)>>,
     /// Called at each beat until they say `false`.
     held: RefCell<Vec<Box<Keep>>>,
-    /// Ends the beat when it is dropped.
-    stop: Cell<Option<Waker>>,
 }
 
 /// Whether to keep something on, at the time of a beat.
@@ -75,11 +72,6 @@ impl Drop for Alarm {
     }
 }
 
-/// Lets go of what is held, and ends the beat.
-pub(crate) fn stop() {
-    PULSE.with(|pulse| pulse.stop.take());
-}
-
 /// Calls `keep` at each beat until it says that there is nothing to keep any more.
 pub(crate) async fn hold(keep: impl Fn(Instant) -> bool + 'static) {
     PULSE.with(|pulse| pulse.held.borrow_mut().push(Box::new(keep)));
@@ -101,18 +93,12 @@ async fn beat() {
                 pulse.beating.set(false);
                 pulse.alarms.take();
                 pulse.held.take();
-                pulse.stop.take();
             });
         }
     }
     let _ended = Ended;
-    let (stop, mut stopped) = wake::pair();
-    PULSE.with(|pulse| pulse.stop.set(Some(stop)));
-    let mut stopped = pin!(stopped.wait());
     while let Some(next) = PULSE.with(Pulse::next) {
-        if let Either::Right(_) = select(pin!(sleep(next)), stopped.as_mut()).await {
-            return;
-        }
+        sleep(next).await;
         PULSE.with(|pulse| pulse.strike(Instant::now()));
     }
 }

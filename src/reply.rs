@@ -4,8 +4,6 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
 use spin_sdk::wasip3::{wit_future, wit_stream};
 use spin_sdk::wit_bindgen::spawn;
 
-use crate::retire::InFlight;
-
 /// Status, headers and body of a response. The body's media type and length are added when it is sent.
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -25,7 +23,7 @@ impl Reply {
     ///
     /// # Errors
     /// Where the host refuses a header; ours are all visible ASCII.
-    pub(crate) fn send(self, in_flight: InFlight) -> Result<Response, ErrorCode> {
+    pub(crate) fn send(self) -> Result<Response, ErrorCode> {
         let length = self.body.len().to_string();
         let headers: Vec<(String, Vec<u8>)> =
             [("content-type", self.media_type.to_owned()), ("content-length", length)]
@@ -46,7 +44,6 @@ impl Reply {
             // A client that is gone needs no body.
             let _ = writer.write_all(body).await;
             drop((writer, trailers_writer));
-            in_flight.end().await;
         });
         Ok(response)
     }

@@ -28,6 +28,8 @@ pub struct Outcome {
     pub answered: u64,
     /// Wrong answers, broken connections, and requests that were never answered.
     pub failed: u64,
+    /// What went wrong with the first of them.
+    pub why: Option<String>,
     /// Answers in more than one TCP segment, on the connections that have ended.
     pub split: u64,
     /// Answers that took 35 ms longer than the database did.
@@ -41,11 +43,16 @@ pub struct Outcome {
 impl Outcome {
     fn new() -> Self {
         let latencies = Histogram::new_with_bounds(1, 60_000_000, 3).expect("these bounds are valid");
-        Self { latencies, answered: 0, failed: 0, split: 0, over_35ms: 0, timed: 0, chunked: 0 }
+        Self { latencies, answered: 0, failed: 0, why: None, split: 0, over_35ms: 0, timed: 0, chunked: 0 }
     }
 
     fn record(&mut self, took: Duration) {
         self.latencies.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1));
+    }
+
+    fn fail(&mut self, why: impl FnOnce() -> String) {
+        self.failed += 1;
+        self.why.get_or_insert_with(why);
     }
 
     /// Adds what others saw, or the same clients later.
@@ -54,6 +61,7 @@ impl Outcome {
         self.answered += other.answered;
         self.timed += other.timed;
         self.failed += other.failed;
+        self.why = self.why.take().or_else(|| other.why.clone());
         self.split += other.split;
         self.over_35ms += other.over_35ms;
         self.chunked += other.chunked;
@@ -160,8 +168,8 @@ async fn one(address: SocketAddr, connection: TcpStream, seen: Arc<Mutex<Outcome
             Some(connection) => connection,
             None => match connect(address).await {
                 Ok(stream) => Connection::new(stream),
-                Err(_) => {
-                    lock(&seen).failed += 1;
+                Err(error) => {
+                    lock(&seen).fail(|| format!("{error:#}"));
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;
                 }
@@ -184,8 +192,12 @@ async fn one(address: SocketAddr, connection: TcpStream, seen: Arc<Mutex<Outcome
                     connection = Some(current);
                 }
             }
-            Ok(Err(_)) | Err(_) => {
-                seen.failed += 1;
+            Ok(Err(error)) => {
+                seen.fail(|| format!("{error:#}"));
+                seen.split += current.split();
+            }
+            Err(_) => {
+                seen.fail(|| format!("no answer within {PATIENCE:?}"));
                 seen.split += current.split();
             }
         }

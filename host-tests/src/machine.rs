@@ -51,8 +51,6 @@ pub struct Setup {
     pub listen: Option<SocketAddr>,
     /// Where its output goes.
     pub logs: Logs,
-    /// `--max-instance-reuse-count`; Spin's default where this is `None`.
-    pub max_instance_reuse_count: Option<usize>,
     /// Whether the in-house host logs each request; Spin does that itself when asked with RUST_LOG.
     pub access_log: bool,
 }
@@ -132,7 +130,7 @@ pub struct Machine {
 }
 
 enum ServedBy {
-    InHouse(Server),
+    InHouse(#[expect(dead_code, reason = "kept for its Drop")] Server),
     Spin(Process),
 }
 
@@ -149,9 +147,6 @@ impl Machine {
                 options.runtime_config = Some(repository().join("runtime-config.toml"));
                 options.environment = setup.environment;
                 options.names = setup.names;
-                if let Some(count) = setup.max_instance_reuse_count {
-                    options.max_instance_reuse_count = count;
-                }
                 let listen = setup.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
                 let server = Server::start(listen, options, setup.logs, setup.access_log).await?;
                 (server.address(), ServedBy::InHouse(server))
@@ -178,15 +173,6 @@ impl Machine {
         match &self.served_by {
             ServedBy::InHouse(_) => None,
             ServedBy::Spin(process) => Some(process.id()),
-        }
-    }
-
-    /// How many instances of the component there are, which a real Spin does not tell.
-    #[must_use]
-    pub fn instances(&self) -> Option<usize> {
-        match &self.served_by {
-            ServedBy::InHouse(server) => Some(server.instances()),
-            ServedBy::Spin(_) => None,
         }
     }
 
@@ -238,9 +224,6 @@ fn spin_up(program: &Path, address: SocketAddr, setup: &Setup) -> Command {
         .arg(repository().join("runtime-config.toml"))
         .args(["--listen", &address.to_string()])
         .envs(&setup.environment);
-    if let Some(count) = setup.max_instance_reuse_count {
-        command.args(["--max-instance-reuse-count", &count.to_string()]);
-    }
     command
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -113,7 +113,6 @@ pub(super) fn prepare(options: Options, logs: Logs) -> Result<Workers> {
             ("version", &manifest.application.version),
         ]))?,
         stopping: AtomicBool::new(false),
-        instances: AtomicUsize::new(0),
     };
     Ok(Workers { app: Arc::new(app), pre, options })
 }

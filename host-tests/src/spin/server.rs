@@ -73,12 +73,6 @@ impl Server {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
-
-    /// How many instances of the component there are.
-    #[must_use]
-    pub fn instances(&self) -> usize {
-        self.app.instances.load(Ordering::Relaxed)
-    }
 }
 
 impl Drop for Server {

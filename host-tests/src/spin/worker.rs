@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -35,8 +35,6 @@ pub(crate) struct App {
     pub(crate) info: String,
     /// Set when the server stops: instances that are cut off then have not failed.
     pub(crate) stopping: AtomicBool,
-    /// How many there are.
-    pub(crate) instances: AtomicUsize,
 }
 
 /// What belongs to one instance.
@@ -46,12 +44,6 @@ pub(crate) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     limits: StoreLimits,
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        self.app.instances.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Gives the generated bindings the whole state.
@@ -98,7 +90,6 @@ impl HandlerState for Workers {
     type WorkerState = Limits;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Limits>> {
-        self.app.instances.fetch_add(1, Ordering::Relaxed);
         let wasi = WasiCtx::builder().stdout(self.app.logs.pipe()).stderr(self.app.logs.pipe()).build();
         let state = State {
             table: ResourceTable::new(),

@@ -35,7 +35,6 @@ async fn a_bad_variable_is_named_in_the_body_and_in_the_log() {
         ("SPIN_VARIABLE_REPLICA_PORT", "http", "`replica_port` is \"http\""),
         ("SPIN_VARIABLE_DEADLINE_MS", "soon", "`deadline_ms` is \"soon\""),
         ("SPIN_VARIABLE_LEASE_MS", "9999", "`lease_ms` is \"9999\""),
-        ("SPIN_VARIABLE_RETIRE", "yes", "`retire` is \"yes\""),
     ] {
         let machine = started(Setup::default().env("DATABASE_URL", "postgres:///db").env(name, value)).await;
         let body = assert_problem(&get(&machine).await, 500, "misconfigured");

@@ -95,16 +95,6 @@ fn variables_are_the_same_in_the_manifest_the_code_and_the_readme() {
     assert_eq!(documented, application, "README.md and spin.toml");
 }
 
-/// Requests would wait for ever (src/retire.rs).
-#[test]
-fn there_is_no_middleware_where_instances_may_retire() {
-    let manifest: toml::Table = toml::from_str(&read("spin.toml")).unwrap();
-    let may_retire = manifest["variables"]["retire"]["default"].as_str() != Some("false");
-    let triggers = manifest["trigger"]["http"].as_array().unwrap();
-    let bare = triggers.iter().all(|trigger| trigger.get("dependencies").is_none());
-    assert!(bare || !may_retire, "set the variable `retire` to \"false\" in spin.toml");
-}
-
 #[test]
 fn the_table_of_candidates_is_the_same_in_the_code_and_the_readme() {
     let code = table(&read("src/candidates.rs"), "| host in `DATABASE_URL`, outside the primary region |");
