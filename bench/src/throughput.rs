@@ -86,6 +86,9 @@ pub async fn once(server: &Running, database: &Server, clients: usize, length: D
     outcome.add(&load.end().await?);
     #[expect(clippy::cast_precision_loss, reason = "as above")]
     let failed = (warm_up.failed + outcome.failed) as f64;
+    if let Some(why) = warm_up.why.or(outcome.why.take()) {
+        eprintln!("    the first that failed: {why}");
+    }
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / answered.max(1.0);
     let (server, postgres) = (each(after.0.cpu_since(&before.0)), each(after.1.cpu_since(&before.1)));
     Ok(figures([
