@@ -34,7 +34,7 @@ LABEL org.opencontainers.image.title="nearest-replica" \
     org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY spin.toml runtime-config.toml /app/
 COPY --from=build /build/target/wasm32-wasip2/release/nearest_replica.wasm /app/target/wasm32-wasip2/release/
-# For a Machine of 512 MB: 250 requests at once (fly.toml) need fewer instances than that, of a few MB each.
+# For a Machine of 512 MB: 250 requests at once (fly.toml) need fewer instances than that, of less than 1 MB each.
 ENV SPIN_MAX_INSTANCE_COUNT=300 SPIN_MAX_INSTANCE_MEMORY=33554432
 USER 65534:65534
 EXPOSE 8080

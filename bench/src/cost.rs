@@ -200,6 +200,21 @@ const HELD: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name
 #[cfg(test)]
 mod tests {
     use super::*;
+    use host_tests::machine::build_component;
+
+    /// Spin keeps the memory of its instances resident (build.rs).
+    #[test]
+    fn an_instance_begins_with_little_memory() {
+        build_component().unwrap();
+        let component = std::fs::read(wasm_path(&repository().join("target"))).unwrap();
+        let mut kib = Vec::new();
+        for payload in Parser::new(0).parse_all(&component) {
+            if let Payload::MemorySection(memories) = payload.unwrap() {
+                kib.extend(memories.into_iter().map(|memory| memory.unwrap().initial * 64));
+            }
+        }
+        assert!(kib.len() == 1 && kib[0] <= 256, "memories of {kib:?} KiB");
+    }
 
     #[test]
     fn code_belongs_to_the_crate_that_it_was_made_for() {

@@ -1,7 +1,7 @@
 //! Keep-alive clients that each send the next `GET /` when they have the answer to the last.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,11 +78,9 @@ impl Outcome {
 /// Clients that have begun, and go on until they are stopped.
 pub struct Load {
     clients: Vec<(Arc<Mutex<Outcome>>, JoinHandle<()>)>,
-    stop: Arc<AtomicBool>,
+    /// How many requests may still be sent.
+    left: Arc<AtomicU64>,
 }
-
-/// Whether a client may send one more request.
-type More = dyn Fn() -> bool + Send + Sync;
 
 impl Load {
     /// `clients` clients begin to load the server at `address`.
@@ -90,21 +88,20 @@ impl Load {
     /// # Errors
     /// When a client cannot connect. What fails later is counted.
     pub async fn start(address: SocketAddr, clients: usize) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        Self::start_while(address, clients, stop, Arc::new(move || !stopped.load(Ordering::Relaxed))).await
+        Self::start_with(address, clients, u64::MAX).await
     }
 
-    async fn start_while(address: SocketAddr, clients: usize, stop: Arc<AtomicBool>, more: Arc<More>) -> Result<Self> {
+    async fn start_with(address: SocketAddr, clients: usize, requests: u64) -> Result<Self> {
+        let left = Arc::new(AtomicU64::new(requests));
         let mut connections = Vec::new();
         for _ in 0..clients {
             connections.push(connect(address).await?);
         }
         let start = |connection| {
             let seen = Arc::new(Mutex::new(Outcome::new()));
-            (Arc::clone(&seen), tokio::spawn(one(address, connection, seen, Arc::clone(&more))))
+            (Arc::clone(&seen), tokio::spawn(one(address, connection, seen, Arc::clone(&left))))
         };
-        Ok(Self { clients: connections.into_iter().map(start).collect(), stop })
+        Ok(Self { clients: connections.into_iter().map(start).collect(), left })
     }
 
     /// What the clients have seen since this was asked last.
@@ -118,12 +115,16 @@ impl Load {
         all
     }
 
-    /// As [`Self::seen`], with the answers that they still wait for.
+    /// Stops the clients: as [`Self::seen`], with the answers that they still wait for.
     ///
     /// # Errors
     /// When a client has panicked.
-    pub async fn end(mut self) -> Result<Outcome> {
-        self.stop.store(true, Ordering::Relaxed);
+    pub async fn end(self) -> Result<Outcome> {
+        self.left.store(0, Ordering::Relaxed);
+        self.all_sent().await
+    }
+
+    async fn all_sent(mut self) -> Result<Outcome> {
         for (_, client) in &mut self.clients {
             client.await.context("waiting for a client")?;
         }
@@ -146,9 +147,7 @@ pub async fn run(address: SocketAddr, clients: usize, length: Duration) -> Resul
 /// # Errors
 /// As [`Load::start`].
 pub async fn ask(address: SocketAddr, clients: usize, times: u64) -> Result<Outcome> {
-    let asked = AtomicU64::new(0);
-    let more = move || asked.fetch_add(1, Ordering::Relaxed) < times;
-    Load::start_while(address, clients, Arc::default(), Arc::new(more)).await?.end().await
+    Load::start_with(address, clients, times).await?.all_sent().await
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream> {
@@ -161,9 +160,9 @@ fn lock(seen: &Mutex<Outcome>) -> MutexGuard<'_, Outcome> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn one(address: SocketAddr, connection: TcpStream, seen: Arc<Mutex<Outcome>>, more: Arc<More>) {
+async fn one(address: SocketAddr, connection: TcpStream, seen: Arc<Mutex<Outcome>>, left: Arc<AtomicU64>) {
     let mut connection = Some(Connection::new(connection));
-    while more() {
+    while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
         let mut current = match connection.take() {
             Some(connection) => connection,
             None => match connect(address).await {

@@ -124,7 +124,7 @@ fn head(page: &mut String, report: &Report) -> std::fmt::Result {
         and(&machine.spin),
         and(&machine.ruby),
         report.rounds,
-        report.rounds.div_ceil(2),
+        report.cost.instantiation_us.rounds.len(),
     )
 }
 
@@ -144,15 +144,16 @@ fn throughput(page: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(page, "Minimum and maximum of the rounds are in brackets.\n")?;
     writeln!(page, "| `GET /` | clients | req/s | p50 ms | p99 ms | p99.9 ms | CPU us: server + Postgres | failed |")?;
     writeln!(page, "|---|---|---|---|---|---|---|---|")?;
+    let none = Spread::default();
     for (name, label) in contenders(report) {
         for clients in CLIENTS {
-            let of = |figure| report.of(&name, clients, figure).cloned().unwrap_or_default();
+            let of = |figure| report.of(&name, clients, figure).unwrap_or(&none);
             writeln!(
                 page,
                 "| {label} | {clients} | {} | {} | {} | {} | {} + {} | {} |",
-                spread(&of("rps")),
+                spread(of("rps")),
                 number(of("p50_ms").median),
-                spread(&of("p99_ms")),
+                spread(of("p99_ms")),
                 number(of("p999_ms").median),
                 number(of("server_cpu_us").median),
                 number(of("postgres_cpu_us").median),

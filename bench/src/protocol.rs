@@ -34,7 +34,8 @@ pub async fn measure(
         for clients in CLIENTS {
             let load = Load::start(server.address(), clients).await?;
             tokio::time::sleep(WARM_UP).await;
-            let (before, _) = (wire.tally(), load.seen());
+            let _warm_up = load.seen();
+            let before = wire.tally();
             tokio::time::sleep(length).await;
             let outcome = load.seen();
             let each = per_request(wire.tally().since(before), outcome.answered);

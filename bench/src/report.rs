@@ -13,8 +13,8 @@ use crate::regions::Regions;
 use crate::throughput::Throughput;
 use crate::verdicts::Verdict;
 
-/// The six parts, where and when, and what must be reached. Each figure is a median with its minimum and maximum, and what
-/// each round measured.
+/// The six parts, where and when, and what must be reached. Each figure is a median with its minimum and maximum, and
+/// what each round measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Where, when and with what.

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use host_tests::machine::{build_component, repository};
-use wasmparser::{Parser, Payload};
+use host_tests::machine::repository;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -53,20 +52,6 @@ fn every_file_says_what_it_is_for_and_is_short() {
         let lines = text.lines().count();
         assert!(lines <= 400, "{} has {lines} lines: which two files is it?", path.display());
     }
-}
-
-/// Spin keeps the memory of its instances resident (build.rs).
-#[test]
-fn an_instance_begins_with_little_memory() {
-    build_component().unwrap();
-    let component = std::fs::read(repository().join("target/wasm32-wasip2/release/nearest_replica.wasm")).unwrap();
-    let mut kib = Vec::new();
-    for payload in Parser::new(0).parse_all(&component) {
-        if let Payload::MemorySection(memories) = payload.unwrap() {
-            kib.extend(memories.into_iter().map(|memory| memory.unwrap().initial * 64));
-        }
-    }
-    assert!(kib.len() == 1 && kib[0] <= 256, "memories of {kib:?} KiB");
 }
 
 #[test]
