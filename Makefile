@@ -13,7 +13,7 @@ up: setup
 test: setup
 	cargo test --locked --workspace
 
-# Random faults for three minutes under sixteen clients; SOAK_SECONDS, SOAK_SEED and SOAK_CLIENTS change that.
+# Random faults and crowds for three minutes under sixteen clients; SOAK_SECONDS, SOAK_SEED and SOAK_CLIENTS change that.
 soak: setup
 	cargo build --locked --workspace --bin soak
 	target/debug/soak

@@ -55,7 +55,7 @@ impl Load {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Sends `GET /` from `clients` clients, each as fast as the answers come, until it is stopped.
+    /// Sends `GET /` from `clients` clients, each as fast as the answers come, until it is stopped, but once at least.
     ///
     /// # Errors
     /// When a client cannot connect at the start. What goes wrong later is in the report.
@@ -72,7 +72,7 @@ impl Load {
     async fn one(&self, address: SocketAddr, client: Client) -> Vec<Sample> {
         let mut client = Some(client);
         let mut samples = Vec::new();
-        while !self.stop.load(Ordering::Relaxed) {
+        loop {
             let sent = Instant::now();
             let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
             self.most_in_flight.fetch_max(now, Ordering::Relaxed);
@@ -92,8 +92,10 @@ impl Load {
             let header = |name| served_by.as_ref().map(|answer| answer.header(name).to_owned()).unwrap_or_default();
             let served_by = (header("database-candidate"), header("database-role"));
             samples.push(Sample { sent, took, wrong, served_by });
+            if self.stop.load(Ordering::Relaxed) {
+                return samples;
+            }
         }
-        samples
     }
 }
 
@@ -116,6 +118,12 @@ fn wrong_with(answer: &Answer) -> Option<String> {
 }
 
 impl Report {
+    /// Adds what the clients of another load saw; `most_in_flight` is that of the larger load.
+    pub fn add(&mut self, other: Self) {
+        self.samples.extend(other.samples);
+        self.most_in_flight = self.most_in_flight.max(other.most_in_flight);
+    }
+
     /// The samples of requests that were sent in a stretch of time.
     #[must_use]
     pub fn between(&self, from: Instant, to: Instant) -> Vec<&Sample> {

@@ -1,4 +1,4 @@
-//! `make soak`: random faults from a printed seed under many clients, for a few minutes, and what became of it.
+//! `make soak`: random faults and crowds from a printed seed under many clients, for a few minutes, and what became of it.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -20,6 +20,13 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How much slower than in health the requests may be that do not themselves pay for the dead candidate.
 const MOST_P99_RATIO: f64 = 3.0;
+
+/// How many clients come at the same moment in a crowd.
+const CROWDS: [usize; 4] = [1, 16, 64, 256];
+/// For how long they go on, in milliseconds: Spin ends instances that have had nothing to do for a second.
+const CROWD_MS: std::ops::Range<u64> = 50..1_000;
+/// How long there is none, in milliseconds.
+const NO_CROWD_MS: std::ops::Range<u64> = 0..2_000;
 
 /// Hurts one cluster in every way, for a while.
 #[derive(Parser)]
@@ -68,6 +75,14 @@ struct Episode {
     home_after: Duration,
 }
 
+/// What happened.
+struct Script {
+    healthy: (Instant, Instant),
+    episodes: Vec<Episode>,
+    /// What the clients of all crowds saw.
+    crowds: Report,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match soak(&Arguments::parse()).await {
@@ -92,15 +107,17 @@ async fn soak(arguments: &Arguments) -> Result<()> {
         outcome
     };
     let (report, script) = futures::join!(stage.load.run(stage.machine.address(), clients), script);
-    let (healthy, episodes) = script?;
-    let report = report?;
+    let Script { healthy, episodes, crowds } = script?;
+    let mut report = report?;
+    let ratio = p99_ratio(&report, clients, healthy, &episodes);
+    println!("requests of crowds: {}, up to {} in flight at once", crowds.samples.len(), crowds.most_in_flight);
+    report.add(crowds);
     summary(&report, &episodes);
     stage.nothing_is_left().await?;
     report.all_answered_within(DEADLINE).context("a promise is broken")?;
     let roles: Vec<_> = report.samples.iter().filter(|sample| !role_fits(&sample.served_by)).collect();
     ensure!(roles.is_empty(), "a promise is broken: {} wrong roles, such as {:?}", roles.len(), roles.first());
-    let ratio = p99_ratio(&report, clients, healthy, &episodes)
-        .context("nobody came while the replica hung but those who waited for it")?;
+    let ratio = ratio.context("nobody came while the replica hung but those who waited for it")?;
     println!("p99 of the requests that did not pay for a hung replica: {ratio:.2} times the healthy p99");
     ensure!(ratio <= MOST_P99_RATIO, "a promise is broken: p99 was {ratio:.2} times the healthy one");
     println!("every promise was kept");
@@ -122,28 +139,60 @@ impl Stage {
         Ok(Self { cluster, local, machine, load: Load::default() })
     }
 
-    /// A healthy stretch, then one trouble after another. Returns the healthy stretch, too.
-    async fn trouble_until(&self, end: Instant, mut random: StdRng) -> Result<((Instant, Instant), Vec<Episode>)> {
+    /// A healthy stretch, then one trouble after another, with crowds in all but the first and in between.
+    async fn trouble_until(&self, end: Instant, mut random: StdRng) -> Result<Script> {
         self.home().await?;
         let from = Instant::now();
         tokio::time::sleep(Duration::from_secs(4)).await;
         let healthy = (from, Instant::now());
-        let mut episodes = Vec::new();
+        let (mut episodes, mut crowds) = (Vec::new(), Report::default());
+        // How many crowds there are depends on the clock, the troubles on nothing but the seed.
+        let mut random_crowds = StdRng::seed_from_u64(random.random());
         while Instant::now() < end || episodes.is_empty() {
             // The first is always the one that the healthy stretch is compared with.
             let random_one = (TROUBLES[random.random_range(0..TROUBLES.len())], random.random_range(1_500..5_000));
-            let (trouble, ms) = if episodes.is_empty() { (Trouble::Hang, 5_000) } else { random_one };
+            let first = episodes.is_empty();
+            let (trouble, ms) = if first { (Trouble::Hang, 5_000) } else { random_one };
             let length = Duration::from_millis(ms);
             println!("{trouble:?} for {length:?}");
             self.begin(trouble).await?;
-            tokio::time::sleep(length).await;
+            if first {
+                tokio::time::sleep(length).await;
+            } else {
+                crowds.add(self.crowds(length, &mut random_crowds).await?);
+            }
             self.mend(trouble).await?;
             let ended = Instant::now();
             self.home().await?;
             episodes.push(Episode { trouble, ended, home_after: ended.elapsed() });
-            tokio::time::sleep(Duration::from_millis(random.random_range(1_500..3_000))).await;
+            let pause = Duration::from_millis(random.random_range(1_500..3_000));
+            crowds.add(self.crowds(pause, &mut random_crowds).await?);
         }
-        Ok((healthy, episodes))
+        Ok(Script { healthy, episodes, crowds })
+    }
+
+    /// Now and then many more clients come at the same moment, for at least this time: those of a crowd leave with their
+    /// answers.
+    async fn crowds(&self, length: Duration, random: &mut StdRng) -> Result<Report> {
+        let end = Instant::now() + length;
+        let mut seen = Report::default();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let pause = Duration::from_millis(random.random_range(NO_CROWD_MS));
+            tokio::time::sleep(pause.min(left)).await;
+            if pause >= left {
+                return Ok(seen);
+            }
+            let crowd = Load::default();
+            let clients = CROWDS[random.random_range(0..CROWDS.len())];
+            let stay = Duration::from_millis(random.random_range(CROWD_MS));
+            let leave = async {
+                tokio::time::sleep(stay).await;
+                crowd.stop();
+            };
+            let (report, ()) = futures::join!(crowd.run(self.machine.address(), clients), leave);
+            seen.add(report?);
+        }
     }
 
     async fn begin(&self, trouble: Trouble) -> Result<()> {
@@ -217,7 +266,6 @@ fn summary(report: &Report, episodes: &[Episode]) {
     println!("requests: {} ({by:?} by candidate)", report.samples.len());
     println!("wrong: {:?}", report.wrong());
     println!("slowest: {:?}", report.slowest());
-    println!("most in flight at once: {}", report.most_in_flight);
     for Episode { trouble, home_after, .. } in episodes {
         println!("home {home_after:?} after {trouble:?}");
     }
