@@ -21,12 +21,15 @@ soak: setup
 # Measures everything that is claimed about speed, in some ten minutes, into target/bench; `make bench SPIN=/path/to/spin`
 # measures on a real Spin as well.
 bench: setup
-	cargo build --locked --profile native --package bench --package host-tests --bin bench --bin native --bin host
+	$(BUILD_BENCH)
 	target/native/bench
 
 # Puts what `make bench` has measured last into the README.
-bench-publish:
+bench-publish: setup
+	$(BUILD_BENCH)
 	target/native/bench --publish
+
+BUILD_BENCH = cargo build --locked --profile native --package bench --package host-tests --bin bench --bin native --bin host
 
 # What Fly would build; needs Docker.
 image:

@@ -180,12 +180,14 @@ pub async fn measure(spin: &Path, cluster: &Cluster, rounds: usize, length: Dura
         // A new process each time: memory and connections stay when the clients are gone.
         let server = Contender::application("ours", spin, Application::Ours).start(cluster).await?;
         for clients in CLIENTS {
-            load::run(server.address(), clients, length).await?;
+            let outcome = load::run(server.address(), clients, length).await?;
             let held = cluster.server(REGION).ask(HELD).await?.parse::<f64>()?;
-            #[expect(clippy::cast_precision_loss, reason = "a process of some megabytes")]
-            let memory = Usage::of(server.process())?.memory as f64 / 1024.0 / 1024.0;
+            #[expect(clippy::cast_precision_loss, reason = "a process of some megabytes, and a few requests")]
+            let (memory, failed) =
+                (Usage::of(server.process())?.memory as f64 / 1024.0 / 1024.0, outcome.failed as f64);
             eprintln!("    round {round}, {clients} clients: {held} connections, {memory:.0} MiB");
-            measured.entry(clients).or_default().push(figures([("connections", held), ("memory_mib", memory)]));
+            let figures = figures([("connections", held), ("memory_mib", memory), ("failed", failed)]);
+            measured.entry(clients).or_default().push(figures);
         }
     }
     Ok(Cost {

@@ -40,12 +40,14 @@ pub struct Outcome {
     pub chunked: u64,
 }
 
-impl Outcome {
-    fn new() -> Self {
+impl Default for Outcome {
+    fn default() -> Self {
         let latencies = Histogram::new_with_bounds(1, 60_000_000, 3).expect("these bounds are valid");
         Self { latencies, answered: 0, failed: 0, why: None, split: 0, over_35ms: 0, timed: 0, chunked: 0 }
     }
+}
 
+impl Outcome {
     fn record(&mut self, took: Duration) {
         self.latencies.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1));
     }
@@ -83,33 +85,53 @@ pub struct Load {
 }
 
 impl Load {
-    /// `clients` clients begin to load the server at `address`.
+    /// `clients` clients begin to load the server at `address`, all at the same moment.
     ///
     /// # Errors
     /// When a client cannot connect. What fails later is counted.
     pub async fn start(address: SocketAddr, clients: usize) -> Result<Self> {
-        Self::start_with(address, clients, u64::MAX).await
+        Self::start_with(address, clients, Duration::ZERO, u64::MAX).await
     }
 
-    async fn start_with(address: SocketAddr, clients: usize, requests: u64) -> Result<Self> {
+    /// `clients` clients begin to load the server at `address`, one after the other in the first half of a warm-up: the
+    /// load at the end of that, and what they have seen until then.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn warm_up(address: SocketAddr, clients: usize, warm_up: Duration) -> Result<(Self, Outcome)> {
+        let load = Self::start_with(address, clients, warm_up / 2, u64::MAX).await?;
+        tokio::time::sleep(warm_up).await;
+        let seen = load.seen();
+        Ok((load, seen))
+    }
+
+    async fn start_with(address: SocketAddr, clients: usize, coming: Duration, requests: u64) -> Result<Self> {
         let left = Arc::new(AtomicU64::new(requests));
         let mut connections = Vec::new();
         for _ in 0..clients {
             connections.push(connect(address).await?);
         }
-        let start = |connection| {
-            let seen = Arc::new(Mutex::new(Outcome::new()));
-            (Arc::clone(&seen), tokio::spawn(one(address, connection, seen, Arc::clone(&left))))
-        };
-        Ok(Self { clients: connections.into_iter().map(start).collect(), left })
+        let apart = coming / u32::try_from(clients)?.max(1);
+        let (mut all, mut begins) = (Vec::new(), tokio::time::Instant::now());
+        for connection in connections {
+            let seen = Arc::new(Mutex::new(Outcome::default()));
+            let client = one(address, connection, Arc::clone(&seen), Arc::clone(&left));
+            let client = async move {
+                tokio::time::sleep_until(begins).await;
+                client.await;
+            };
+            all.push((seen, tokio::spawn(client)));
+            begins += apart;
+        }
+        Ok(Self { clients: all, left })
     }
 
     /// What the clients have seen since this was asked last.
     #[must_use]
     pub fn seen(&self) -> Outcome {
-        let mut all = Outcome::new();
+        let mut all = Outcome::default();
         for (seen, _) in &self.clients {
-            let seen = std::mem::replace(&mut *lock(seen), Outcome::new());
+            let seen = std::mem::replace(&mut *lock(seen), Outcome::default());
             all.add(&seen);
         }
         all
@@ -147,7 +169,7 @@ pub async fn run(address: SocketAddr, clients: usize, length: Duration) -> Resul
 /// # Errors
 /// As [`Load::start`].
 pub async fn ask(address: SocketAddr, clients: usize, times: u64) -> Result<Outcome> {
-    Load::start_with(address, clients, times).await?.all_sent().await
+    Load::start_with(address, clients, Duration::ZERO, times).await?.all_sent().await
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream> {

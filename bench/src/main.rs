@@ -1,7 +1,7 @@
 //! `make bench`: everything that is claimed about speed, measured in one run of about ten minutes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let mut protocol = protocol::measure(spin, &cluster, fewer, length).await?;
     let contenders = programs.contenders();
     step("2 of 6: throughput, latency and CPU time");
-    let throughput = throughput::measure(&contenders, &cluster, rounds, length).await?;
+    let (throughput, burst) = throughput::measure(&contenders, &cluster, rounds, length).await?;
     step("3 of 6: responses that stall");
     let ours = if programs.spin.is_some() { "spin-ours" } else { "ours" };
     let on_spin: Vec<_> = contenders.into_iter().filter(|contender| contender.is_ours_or_opens()).collect();
@@ -117,12 +117,15 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let mut report = Report {
         machine,
         rounds,
+        seconds: arguments.seconds,
+        warm_up_seconds: throughput::WARM_UP.as_secs(),
         host: host.to_owned(),
         protocol: Protocol {
             shared: protocol.remove(&16).context("16 clients were measured")?,
             one_client: protocol.remove(&1).context("one client was measured")?,
         },
         throughput,
+        burst,
         stalls: Stalls { ours: stalls[ours].clone(), of: stalls },
         regions,
         distances_ms: distances.0.iter().map(|(a, b, ms)| (format!("{a}-{b}"), *ms)).collect::<BTreeMap<_, _>>(),
@@ -132,7 +135,8 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         verdicts: Vec::new(),
     };
     report.verdicts = verdicts::verdicts(&report);
-    let folder = write(&report)?;
+    let folder = target();
+    write(&report, &folder)?;
     step(&format!("{} after {} s", folder.join("report.md").display(), started.elapsed().as_secs()));
     for verdict in &report.verdicts {
         let measured = page::number(verdict.measured.median);
@@ -156,22 +160,18 @@ fn target() -> PathBuf {
     repository().join("target/bench")
 }
 
-fn write(report: &Report) -> Result<PathBuf> {
-    let folder = target();
-    std::fs::create_dir_all(&folder)?;
+fn write(report: &Report, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("report.json"), serde_json::to_string_pretty(report)? + "\n")?;
     std::fs::write(folder.join("report.md"), page::markdown(report))?;
-    plots::draw(report, &folder)?;
-    Ok(folder)
+    plots::draw(report, folder)
 }
 
 fn publish() -> Result<()> {
-    let report = Report::read(&target().join("report.json")).context("`make bench` writes it")?;
-    let published = repository().join("bench/report");
-    std::fs::create_dir_all(&published)?;
-    plots::draw(&report, &published)?;
-    std::fs::copy(target().join("report.json"), published.join("report.json"))?;
-    std::fs::write(published.join("report.md"), page::markdown(&report))?;
+    let mut report = Report::read(&target().join("report.json")).context("`make bench` writes it")?;
+    // The limits are those of today, the figures those of the run.
+    report.verdicts = verdicts::verdicts(&report);
+    write(&report, &repository().join("bench/report"))?;
     let path = repository().join("README.md");
     let readme = std::fs::read_to_string(&path)?;
     let readme = page::in_readme(&readme, &report).context("README.md has no place for the report")?;

@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::figures::Spread;
+use crate::figures::{Spread, Spreads};
 use crate::price::STEPS;
 use crate::regions::REGIONS;
 use crate::report::Report;
-use crate::throughput::CLIENTS;
 use crate::verdicts::{Limit, Outcome, Verdict};
 
 /// The lines between which the README has its numbers.
@@ -141,27 +140,30 @@ fn pictures(page: &mut String, folder: &str) -> std::fmt::Result {
 }
 
 fn throughput(page: &mut String, report: &Report) -> std::fmt::Result {
+    let columns = "req/s | p50 ms | p99 ms | p99.9 ms | CPU us: server + Postgres | failed |";
     writeln!(page, "Minimum and maximum of the rounds are in brackets.\n")?;
-    writeln!(page, "| `GET /` | clients | req/s | p50 ms | p99 ms | p99.9 ms | CPU us: server + Postgres | failed |")?;
-    writeln!(page, "|---|---|---|---|---|---|---|---|")?;
-    let none = Spread::default();
+    writeln!(page, "| `GET /` | clients | {columns}\n|---|---|---|---|---|---|---|---|")?;
     for (name, label) in contenders(report) {
-        for clients in CLIENTS {
-            let of = |figure| report.of(&name, clients, figure).unwrap_or(&none);
-            writeln!(
-                page,
-                "| {label} | {clients} | {} | {} | {} | {} | {} + {} | {} |",
-                spread(of("rps")),
-                number(of("p50_ms").median),
-                spread(of("p99_ms")),
-                number(of("p999_ms").median),
-                number(of("server_cpu_us").median),
-                number(of("postgres_cpu_us").median),
-                number(of("failed").max),
-            )?;
+        for (clients, figures) in report.throughput.get(&name).into_iter().flatten() {
+            writeln!(page, "| {label} | {clients} | {}", load(figures))?;
         }
     }
     writeln!(page)
+}
+
+fn load(figures: &Spreads) -> String {
+    let none = Spread::default();
+    let of = |figure| figures.get(figure).unwrap_or(&none);
+    format!(
+        "{} | {} | {} | {} | {} + {} | {} |",
+        spread(of("rps")),
+        number(of("p50_ms").median),
+        spread(of("p99_ms")),
+        number(of("p999_ms").median),
+        number(of("server_cpu_us").median),
+        number(of("postgres_cpu_us").median),
+        number(of("failed").max),
+    )
 }
 
 fn regions(page: &mut String, report: &Report) -> std::fmt::Result {
@@ -176,8 +178,7 @@ fn regions(page: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn rest(page: &mut String, report: &Report) -> std::fmt::Result {
-    let figure =
-        |spreads: &crate::figures::Spreads, name: &str| spreads.get(name).map_or_else(|| "-".to_owned(), spread);
+    let figure = |spreads: &Spreads, name: &str| spreads.get(name).map_or_else(|| "-".to_owned(), spread);
     let (shared, alone) = (&report.protocol.shared, &report.protocol.one_client);
     writeln!(page, "| on {}, for each `GET /` | 1 client | 16 clients |\n|---|---|---|", report.host)?;
     for (name, label) in [
@@ -229,7 +230,7 @@ fn verdicts(page: &mut String, report: &Report) -> std::fmt::Result {
             Limit::AtMost(most) => format!("at most {}", number(most)),
             Limit::AtLeast(least) => format!("at least {}", number(least)),
         };
-        let outcome = outcome(verdict);
+        let outcome = outcome(verdict).replace("missed", "**missed**");
         writeln!(page, "| {} | {limit} | {} | {outcome} |", verdict.what, spread(&verdict.measured))?;
     }
     writeln!(page)
@@ -240,7 +241,7 @@ fn verdicts(page: &mut String, report: &Report) -> std::fmt::Result {
 pub fn outcome(verdict: &Verdict) -> String {
     let word = match verdict.outcome {
         Outcome::Reached => "reached",
-        Outcome::Missed => "**missed**",
+        Outcome::Missed => "missed",
         Outcome::Undecided => "undecided",
     };
     match (verdict.reached_in, verdict.measured.rounds.len()) {

@@ -32,14 +32,14 @@ pub async fn measure(
     let mut measured: BTreeMap<usize, Vec<Figures>> = BTreeMap::new();
     for round in 1..=rounds {
         for clients in CLIENTS {
-            let load = Load::start(server.address(), clients).await?;
-            tokio::time::sleep(WARM_UP).await;
-            let _warm_up = load.seen();
+            let (load, warm_up) = Load::warm_up(server.address(), clients, WARM_UP).await?;
             let before = wire.tally();
             tokio::time::sleep(length).await;
             let outcome = load.seen();
-            let each = per_request(wire.tally().since(before), outcome.answered);
-            load.end().await?;
+            let mut each = per_request(wire.tally().since(before), outcome.answered);
+            #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
+            let failed = (warm_up.failed + outcome.failed + load.end().await?.failed) as f64;
+            each.insert("failed".to_owned(), failed);
             eprintln!("    round {round}, {clients} clients: {each:?}");
             measured.entry(clients).or_default().push(each);
         }

@@ -10,7 +10,7 @@ use crate::cost::{Cost, Wasm};
 use crate::figures::{Spread, Spreads};
 use crate::machine::Machine;
 use crate::regions::Regions;
-use crate::throughput::Throughput;
+use crate::throughput::{Burst, Throughput};
 use crate::verdicts::Verdict;
 
 /// The six parts, where and when, and what must be reached. Each figure is a median with its minimum and maximum, and
@@ -19,14 +19,23 @@ use crate::verdicts::Verdict;
 pub struct Report {
     /// Where, when and with what.
     pub machine: Machine,
-    /// How many rounds the figures of `throughput` are from; the others are from half as many.
+    /// How many rounds the figures of `throughput` and `burst` are from; the others are from half as many.
     pub rounds: usize,
+    /// For how many seconds each load of `throughput` and `burst` was measured.
+    #[serde(default)]
+    pub seconds: u64,
+    /// For how many seconds those of `throughput` ran before.
+    #[serde(default)]
+    pub warm_up_seconds: u64,
     /// The host of `protocol`, `stalls`, `cost` and `price`: the real Spin where there was one.
     pub host: String,
     /// What the component says to Postgres.
     pub protocol: Protocol,
     /// Contender -> clients -> figures.
     pub throughput: Throughput,
+    /// Contender -> figures of the first seconds of 256 clients that come at the same moment.
+    #[serde(default)]
+    pub burst: Burst,
     /// Responses that stall.
     pub stalls: Stalls,
     /// Region -> variant -> figures.

@@ -9,17 +9,23 @@ use host_tests::postgres::{Cluster, Server};
 use crate::contender::{Contender, REGION, Running};
 use crate::cpu::Usage;
 use crate::figures::{Figures, Spreads, figures, spreads_of_each};
-use crate::load::Load;
+use crate::load::{Load, Outcome};
 
 /// How many clients there are at once.
 pub const CLIENTS: [usize; 4] = [1, 16, 64, 256];
-/// What the first moments of a load cost is not measured with the rest.
-const WARM_UP: Duration = Duration::from_secs(1);
+/// Not measured. The clients come one after the other in its first half: what Spin makes of many requests at the same
+/// moment it has for seconds, and that is measured by itself.
+pub const WARM_UP: Duration = Duration::from_secs(1);
+/// How many clients come at the same moment.
+pub const BURST: usize = 256;
 
 /// Contender -> clients -> figures.
 pub type Throughput = BTreeMap<String, BTreeMap<usize, Spreads>>;
+/// Contender -> figures of the first seconds of [`BURST`] clients that come at the same moment.
+pub type Burst = BTreeMap<String, Spreads>;
 
-/// Measures everybody in turn, for each number of clients, in every round; in every other round the other way round.
+/// Measures everybody in turn, for each number of clients and then for a burst, in every round; in every other round the
+/// other way round.
 ///
 /// # Errors
 /// When a server does not take connections.
@@ -28,10 +34,11 @@ pub async fn measure(
     cluster: &Cluster,
     rounds: usize,
     length: Duration,
-) -> Result<Throughput> {
-    let mut measured: BTreeMap<String, BTreeMap<usize, Vec<Figures>>> = BTreeMap::new();
+) -> Result<(Throughput, Burst)> {
+    let mut steady: BTreeMap<String, BTreeMap<usize, Vec<Figures>>> = BTreeMap::new();
+    let mut burst: BTreeMap<String, Vec<Figures>> = BTreeMap::new();
     for round in 1..=rounds {
-        // Anew in each round: one that keeps its connections does not recover from 256 clients.
+        // Anew in each round: one that keeps its connections may not recover from 256 clients.
         let mut running = start(contenders, cluster).await?;
         if round % 2 == 0 {
             running.reverse();
@@ -39,20 +46,27 @@ pub async fn measure(
         for clients in CLIENTS {
             for (name, server) in &running {
                 let figures = once(server, cluster.server(REGION), clients, length).await?;
-                eprintln!(
-                    "    round {round}, {clients} clients, {name}: {:.0} req/s, p99 {:.1} ms, {:.0} + {:.0} us CPU, {} failed",
-                    figures["rps"],
-                    figures["p99_ms"],
-                    figures["server_cpu_us"],
-                    figures["postgres_cpu_us"],
-                    figures["failed"],
-                );
-                let of_name = measured.entry((*name).to_owned()).or_default();
+                show(&format!("round {round}, {clients} clients, {name}"), &figures);
+                let of_name = steady.entry((*name).to_owned()).or_default();
                 of_name.entry(clients).or_default().push(figures);
             }
         }
+        // While the others were measured, the instances of the clients before have ended.
+        for (name, server) in &running {
+            let figures = at_once(server, cluster.server(REGION), length).await?;
+            show(&format!("round {round}, {BURST} clients at the same moment, {name}"), &figures);
+            burst.entry((*name).to_owned()).or_default().push(figures);
+        }
     }
-    Ok(measured.into_iter().map(|(name, clients)| (name, spreads_of_each(clients))).collect())
+    let steady = steady.into_iter().map(|(name, clients)| (name, spreads_of_each(clients))).collect();
+    Ok((steady, spreads_of_each(burst)))
+}
+
+fn show(what: &str, figures: &Figures) {
+    eprintln!(
+        "    {what}: {:.0} req/s, p99 {:.1} ms, {:.0} + {:.0} us CPU, {} failed",
+        figures["rps"], figures["p99_ms"], figures["server_cpu_us"], figures["postgres_cpu_us"], figures["failed"],
+    );
 }
 
 /// Starts everybody.
@@ -67,32 +81,62 @@ pub async fn start<'a>(contenders: &'a [Contender], cluster: &Cluster) -> Result
     Ok(running)
 }
 
-/// One server for a while, after a warm-up by the same clients.
+/// One server for a while in the steady state.
 ///
 /// # Errors
 /// When it does not take connections.
 pub async fn once(server: &Running, database: &Server, clients: usize, length: Duration) -> Result<Figures> {
-    let postgres = database.pid().and_then(|pid| u32::try_from(pid.as_raw()).ok()).unwrap_or_default();
-    let load = Load::start(server.address(), clients).await?;
-    tokio::time::sleep(WARM_UP).await;
-    let before = (Usage::of(server.process())?, Usage::of(postgres)?);
-    let (warm_up, began) = (load.seen(), Instant::now());
+    let (load, warm_up) = Load::warm_up(server.address(), clients, WARM_UP).await?;
+    let began = Mark::set(server, database)?;
+    from(began, load, &warm_up, server, database, length).await
+}
+
+/// One server from the moment at which all its clients come.
+async fn at_once(server: &Running, database: &Server, length: Duration) -> Result<Figures> {
+    let began = Mark::set(server, database)?;
+    let load = Load::start(server.address(), BURST).await?;
+    from(began, load, &Outcome::default(), server, database, length).await
+}
+
+/// A moment, and the CPU time that had been used until then.
+struct Mark {
+    at: Instant,
+    server: Usage,
+    postgres: Usage,
+}
+
+impl Mark {
+    fn set(server: &Running, database: &Server) -> Result<Self> {
+        let postgres = database.pid().and_then(|pid| u32::try_from(pid.as_raw()).ok()).unwrap_or_default();
+        Ok(Self { at: Instant::now(), server: Usage::of(server.process())?, postgres: Usage::of(postgres)? })
+    }
+}
+
+async fn from(
+    began: Mark,
+    load: Load,
+    warm_up: &Outcome,
+    server: &Running,
+    database: &Server,
+    length: Duration,
+) -> Result<Figures> {
     tokio::time::sleep(length).await;
-    let (mut outcome, took) = (load.seen(), began.elapsed());
-    let after = (Usage::of(server.process())?, Usage::of(postgres)?);
+    let mut outcome = load.seen();
+    let ended = Mark::set(server, database)?;
     #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
     let answered = outcome.answered as f64;
     // Who waits in vain has not been seen before the end.
     outcome.add(&load.end().await?);
     #[expect(clippy::cast_precision_loss, reason = "as above")]
     let failed = (warm_up.failed + outcome.failed) as f64;
-    if let Some(why) = warm_up.why.or(outcome.why.take()) {
+    if let Some(why) = warm_up.why.as_ref().or(outcome.why.as_ref()) {
         eprintln!("    the first that failed: {why}");
     }
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / answered.max(1.0);
-    let (server, postgres) = (each(after.0.cpu_since(&before.0)), each(after.1.cpu_since(&before.1)));
+    let server = each(ended.server.cpu_since(&began.server));
+    let postgres = each(ended.postgres.cpu_since(&began.postgres));
     Ok(figures([
-        ("rps", answered / took.as_secs_f64()),
+        ("rps", answered / (ended.at - began.at).as_secs_f64()),
         ("p50_ms", outcome.quantile_ms(0.5)),
         ("p90_ms", outcome.quantile_ms(0.9)),
         ("p99_ms", outcome.quantile_ms(0.99)),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::figures::Spread;
 use crate::report::Report;
+use crate::throughput::BURST;
 
 /// One thing that must be reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,12 +114,12 @@ fn protocol(report: &Report, found: &mut Verdicts) {
 fn beside_by_hand(report: &Report, prefix: &str, found: &mut Verdicts) {
     let (ours, open) = (format!("{prefix}ours"), format!("{prefix}open"));
     let host = if prefix.is_empty() { "in-house host" } else { "Spin" };
-    for clients in [16, 64, 256] {
-        let of_open = |figure| ratio(report.of(&ours, clients, figure), report.of(&open, clients, figure));
-        let here = format!("{host}, {clients} clients:");
+    for (clients, loaded) in loads(report) {
+        let of_open = |figure| ratio(loaded(&ours, figure), loaded(&open, figure));
+        let here = format!("{host}, {clients}:");
         found.add(format!("{here} req/s, of open-per-request"), Limit::AtLeast(1.6), of_open("rps"));
         found.add(format!("{here} CPU per request, of open-per-request"), Limit::AtMost(0.65), of_open("cpu_us"));
-        let failed = report.of(&ours, clients, "failed").map(|failed| failed.max);
+        let failed = loaded(&ours, "failed").map(|failed| failed.max);
         found.never(format!("{here} failed or starved requests"), failed);
     }
     let kept = ratio(report.of(&ours, 256, "rps"), report.of(&ours, 16, "rps"));
@@ -126,13 +127,25 @@ fn beside_by_hand(report: &Report, prefix: &str, found: &mut Verdicts) {
 }
 
 fn beside_the_recipe(report: &Report, found: &mut Verdicts) {
-    for clients in [16, 64, 256] {
-        let of_recipe = |figure| ratio(report.of("spin-ours", clients, figure), report.of("recipe", clients, figure));
-        let here = format!("Spin, {clients} clients:");
+    for (clients, loaded) in loads(report) {
+        let of_recipe = |figure| ratio(loaded("spin-ours", figure), loaded("recipe", figure));
+        let here = format!("Spin, {clients}:");
         found.add(format!("{here} req/s, of the recipe"), Limit::AtLeast(1.5), of_recipe("rps"));
         found.add(format!("{here} p99, of the recipe"), Limit::AtMost(1.0 / 3.0), of_recipe("p99_ms"));
         found.add(format!("{here} CPU per request, of the recipe"), Limit::AtMost(1.0), of_recipe("cpu_us"));
     }
+}
+
+/// The figures of a contender by their names.
+type Loaded<'a> = Box<dyn Fn(&str, &str) -> Option<&'a Spread> + 'a>;
+
+/// Each load that must be borne, and what was measured under it.
+fn loads(report: &Report) -> Vec<(String, Loaded<'_>)> {
+    let steady = [16, 64, 256].into_iter().map(|clients| -> (String, Loaded<'_>) {
+        (format!("{clients} clients"), Box::new(move |name, figure| report.of(name, clients, figure)))
+    });
+    let burst: Loaded<'_> = Box::new(|name, figure| report.burst.get(name)?.get(figure));
+    steady.chain([(format!("{BURST} clients at the same moment"), burst)]).collect()
 }
 
 fn stalls(report: &Report, found: &mut Verdicts) {
