@@ -18,6 +18,8 @@ soak: setup
 	cargo build --locked --workspace --bin soak
 	target/debug/soak
 
+BUILD_BENCH = cargo build --locked --profile native --package bench --package host-tests --bin bench --bin native --bin host
+
 # Measures everything that is claimed about speed, in some ten minutes, into target/bench; `make bench SPIN=/path/to/spin`
 # measures on a real Spin as well.
 bench: setup
@@ -28,8 +30,6 @@ bench: setup
 bench-publish: setup
 	$(BUILD_BENCH)
 	target/native/bench --publish
-
-BUILD_BENCH = cargo build --locked --profile native --package bench --package host-tests --bin bench --bin native --bin host
 
 # What Fly would build; needs Docker.
 image:

@@ -6,6 +6,7 @@ use crate::figures::{Spread, Spreads};
 use crate::price::STEPS;
 use crate::regions::REGIONS;
 use crate::report::Report;
+use crate::throughput::BURST;
 use crate::verdicts::{Limit, Outcome, Verdict};
 
 /// The lines between which the README has its numbers.
@@ -112,7 +113,12 @@ fn head(page: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(
         page,
         "{}, commit {}; {}, {}, shared by the load, the servers and PostgreSQL {}; in-house host on wasmtime {}, {}{}{}. \
-         Medians of {} interleaved rounds in one run ({} for what is not throughput).\n",
+         Medians of {} interleaved rounds in one run ({} for what is not throughput).\n\n\
+         Servers that are compared are loaded one after the other, each for {} s, after a warm-up of {} s in which its \
+         clients come one by one; {BURST} clients at the same moment are measured from that moment on. A ratio is one of \
+         figures of the same round, in brackets its smallest and largest. A verdict is what four rounds of five say; where \
+         fewer agree, the limit is within what this machine can tell, and it is `undecided`. What must not happen at all \
+         must not happen in any round.\n",
         machine.date,
         machine.commit,
         machine.hardware,
@@ -124,6 +130,8 @@ fn head(page: &mut String, report: &Report) -> std::fmt::Result {
         and(&machine.ruby),
         report.rounds,
         report.cost.instantiation_us.rounds.len(),
+        report.seconds,
+        report.warm_up_seconds,
     )
 }
 
@@ -146,6 +154,12 @@ fn throughput(page: &mut String, report: &Report) -> std::fmt::Result {
     for (name, label) in contenders(report) {
         for (clients, figures) in report.throughput.get(&name).into_iter().flatten() {
             writeln!(page, "| {label} | {clients} | {}", load(figures))?;
+        }
+    }
+    writeln!(page, "\n| {BURST} clients at the same moment | {columns}\n|---|---|---|---|---|---|---|")?;
+    for (name, label) in contenders(report) {
+        if let Some(figures) = report.burst.get(&name) {
+            writeln!(page, "| {label} | {}", load(figures))?;
         }
     }
     writeln!(page)

@@ -22,10 +22,8 @@ pub struct Report {
     /// How many rounds the figures of `throughput` and `burst` are from; the others are from half as many.
     pub rounds: usize,
     /// For how many seconds each load of `throughput` and `burst` was measured.
-    #[serde(default)]
     pub seconds: u64,
     /// For how many seconds those of `throughput` ran before.
-    #[serde(default)]
     pub warm_up_seconds: u64,
     /// The host of `protocol`, `stalls`, `cost` and `price`: the real Spin where there was one.
     pub host: String,
@@ -34,7 +32,6 @@ pub struct Report {
     /// Contender -> clients -> figures.
     pub throughput: Throughput,
     /// Contender -> figures of the first seconds of 256 clients that come at the same moment.
-    #[serde(default)]
     pub burst: Burst,
     /// Responses that stall.
     pub stalls: Stalls,

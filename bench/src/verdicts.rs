@@ -149,6 +149,9 @@ fn loads(report: &Report) -> Vec<(String, Loaded<'_>)> {
 }
 
 fn stalls(report: &Report, found: &mut Verdicts) {
+    let others = [&report.protocol.shared, &report.protocol.one_client, &report.stalls.ours];
+    let failed = others.into_iter().chain(report.cost.by_clients.values()).filter_map(|of| of.get("failed"));
+    found.never("failed requests where other things are measured", failed.map(|failed| failed.max).reduce(f64::max));
     let figure = |name: &str| report.stalls.ours.get(name);
     found.never("chunked responses", figure("chunked").map(|chunked| chunked.max));
     let split = ratio(figure("split"), figure("responses"));
