@@ -131,7 +131,7 @@ impl Load {
     pub fn seen(&self) -> Outcome {
         let mut all = Outcome::default();
         for (seen, _) in &self.clients {
-            let seen = std::mem::replace(&mut *lock(seen), Outcome::default());
+            let seen = std::mem::take(&mut *lock(seen));
             all.add(&seen);
         }
         all
