@@ -90,6 +90,7 @@ pub fn markdown(report: &Report) -> String {
     // Writing to a String cannot fail.
     let _ = head(&mut page, report)
         .and_then(|()| verdicts(&mut page, report))
+        .and_then(|()| ceiling(&mut page, report))
         .and_then(|()| pictures(&mut page, "."))
         .and_then(|()| throughput(&mut page, report))
         .and_then(|()| regions(&mut page, report))
@@ -103,7 +104,8 @@ fn summary(report: &Report) -> String {
     // As above.
     let _ = head(&mut page, report)
         .and_then(|()| pictures(&mut page, "bench/report"))
-        .and_then(|()| verdicts(&mut page, report));
+        .and_then(|()| verdicts(&mut page, report))
+        .and_then(|()| ceiling(&mut page, report));
     page
 }
 
@@ -246,6 +248,19 @@ fn verdicts(page: &mut String, report: &Report) -> std::fmt::Result {
         };
         let outcome = outcome(verdict).replace("missed", "**missed**");
         writeln!(page, "| {} | {limit} | {} | {outcome} |", verdict.what, spread(&verdict.measured))?;
+    }
+    writeln!(page)
+}
+
+/// How close the component comes to the one that keeps its connection.
+fn ceiling(page: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(page, "| req/s, of the unsafe ceiling | 16 clients | 64 clients | 256 clients |\n|---|---|---|---|")?;
+    for (prefix, host) in [("", "in-house host"), ("spin-", "Spin")] {
+        let of = |name: &str, clients| report.of(&format!("{prefix}{name}"), clients, "rps");
+        let share = |clients| Some(spread(&of("ours", clients)?.in_terms_of(of("kept", clients)?)));
+        if let [Some(few), Some(more), Some(most)] = [16, 64, 256].map(share) {
+            writeln!(page, "| {host} | {few} | {more} | {most} |")?;
+        }
     }
     writeln!(page)
 }
