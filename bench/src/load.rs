@@ -94,15 +94,18 @@ impl Load {
     }
 
     /// `clients` clients begin to load the server at `address`, one after the other in the first half of a warm-up: the
-    /// load at the end of that, and what they have seen until then.
+    /// load at the end of that. Of what they have seen until then, only failures count.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub async fn warm_up(address: SocketAddr, clients: usize, warm_up: Duration) -> Result<(Self, Outcome)> {
+    pub async fn warm_up(address: SocketAddr, clients: usize, warm_up: Duration) -> Result<Self> {
         let load = Self::start_with(address, clients, warm_up / 2, u64::MAX).await?;
         tokio::time::sleep(warm_up).await;
-        let seen = load.seen();
-        Ok((load, seen))
+        for (seen, _) in &load.clients {
+            let mut seen = lock(seen);
+            *seen = Outcome { failed: seen.failed, why: seen.why.take(), ..Outcome::default() };
+        }
+        Ok(load)
     }
 
     async fn start_with(address: SocketAddr, clients: usize, coming: Duration, requests: u64) -> Result<Self> {

@@ -7,7 +7,7 @@ use crate::price::STEPS;
 use crate::regions::REGIONS;
 use crate::report::Report;
 use crate::throughput::BURST;
-use crate::verdicts::{Limit, Outcome, Verdict};
+use crate::verdicts::{Limit, Outcome, Verdict, ratio};
 
 /// The lines between which the README has its numbers.
 pub const MARKS: (&str, &str) = ("<!-- make bench -->", "<!-- /make bench -->");
@@ -257,7 +257,7 @@ fn ceiling(page: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(page, "| req/s, of the unsafe ceiling | 16 clients | 64 clients | 256 clients |\n|---|---|---|---|")?;
     for (prefix, host) in [("", "in-house host"), ("spin-", "Spin")] {
         let of = |name: &str, clients| report.of(&format!("{prefix}{name}"), clients, "rps");
-        let share = |clients| Some(spread(&of("ours", clients)?.in_terms_of(of("kept", clients)?)));
+        let share = |clients| ratio(of("ours", clients), of("kept", clients)).as_ref().map(spread);
         if let [Some(few), Some(more), Some(most)] = [16, 64, 256].map(share) {
             writeln!(page, "| {host} | {few} | {more} | {most} |")?;
         }

@@ -32,13 +32,13 @@ pub async fn measure(
     let mut measured: BTreeMap<usize, Vec<Figures>> = BTreeMap::new();
     for round in 1..=rounds {
         for clients in CLIENTS {
-            let (load, warm_up) = Load::warm_up(server.address(), clients, WARM_UP).await?;
+            let load = Load::warm_up(server.address(), clients, WARM_UP).await?;
             let before = wire.tally();
             tokio::time::sleep(length).await;
             let outcome = load.seen();
             let mut each = per_request(wire.tally().since(before), outcome.answered);
             #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
-            let failed = (warm_up.failed + outcome.failed + load.end().await?.failed) as f64;
+            let failed = (outcome.failed + load.end().await?.failed) as f64;
             each.insert("failed".to_owned(), failed);
             eprintln!("    round {round}, {clients} clients: {each:?}");
             measured.entry(clients).or_default().push(each);

@@ -91,15 +91,17 @@ pub async fn measure(distances: &Distances, rounds: usize, length: Duration) -> 
             let view = View::from(region, &cluster, distances).await?;
             for variant in Variant::ALL {
                 let machine = machine(region, variant, &view, distances).await?;
-                let (load, warm_up) = Load::warm_up(machine.address(), CLIENTS, WARM_UP).await?;
+                let load = Load::warm_up(machine.address(), CLIENTS, WARM_UP).await?;
                 tokio::time::sleep(length).await;
                 let outcome = load.end().await?;
-                let failed = warm_up.failed + outcome.failed;
                 let (p50, p99) = (outcome.quantile_ms(0.5), outcome.quantile_ms(0.99));
                 let name = variant.name();
-                eprintln!("    round {round}, {region} {name}: p50 {p50:.1} ms, p99 {p99:.1} ms, {failed} failed");
+                eprintln!(
+                    "    round {round}, {region} {name}: p50 {p50:.1} ms, p99 {p99:.1} ms, {} failed",
+                    outcome.failed
+                );
                 #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
-                let figures = figures([("p50_ms", p50), ("p99_ms", p99), ("failed", failed as f64)]);
+                let figures = figures([("p50_ms", p50), ("p99_ms", p99), ("failed", outcome.failed as f64)]);
                 let of_region = measured.entry(region.to_owned()).or_default();
                 of_region.entry(name.to_owned()).or_default().push(figures);
             }

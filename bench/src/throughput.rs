@@ -9,7 +9,7 @@ use host_tests::postgres::{Cluster, Server};
 use crate::contender::{Contender, REGION, Running};
 use crate::cpu::Usage;
 use crate::figures::{Figures, Spreads, figures, spreads_of_each};
-use crate::load::{Load, Outcome};
+use crate::load::Load;
 
 /// How many clients there are at once.
 pub const CLIENTS: [usize; 4] = [1, 16, 64, 256];
@@ -86,16 +86,16 @@ pub async fn start<'a>(contenders: &'a [Contender], cluster: &Cluster) -> Result
 /// # Errors
 /// When it does not take connections.
 pub async fn once(server: &Running, database: &Server, clients: usize, length: Duration) -> Result<Figures> {
-    let (load, warm_up) = Load::warm_up(server.address(), clients, WARM_UP).await?;
+    let load = Load::warm_up(server.address(), clients, WARM_UP).await?;
     let began = Mark::set(server, database)?;
-    from(began, load, &warm_up, server, database, length).await
+    since(began, load, server, database, length).await
 }
 
 /// One server from the moment at which all its clients come.
 async fn at_once(server: &Running, database: &Server, length: Duration) -> Result<Figures> {
     let began = Mark::set(server, database)?;
     let load = Load::start(server.address(), BURST).await?;
-    from(began, load, &Outcome::default(), server, database, length).await
+    since(began, load, server, database, length).await
 }
 
 /// A moment, and the CPU time that had been used until then.
@@ -112,14 +112,7 @@ impl Mark {
     }
 }
 
-async fn from(
-    began: Mark,
-    load: Load,
-    warm_up: &Outcome,
-    server: &Running,
-    database: &Server,
-    length: Duration,
-) -> Result<Figures> {
+async fn since(began: Mark, load: Load, server: &Running, database: &Server, length: Duration) -> Result<Figures> {
     tokio::time::sleep(length).await;
     let mut outcome = load.seen();
     let ended = Mark::set(server, database)?;
@@ -128,8 +121,8 @@ async fn from(
     // Who waits in vain has not been seen before the end.
     outcome.add(&load.end().await?);
     #[expect(clippy::cast_precision_loss, reason = "as above")]
-    let failed = (warm_up.failed + outcome.failed) as f64;
-    if let Some(why) = warm_up.why.as_ref().or(outcome.why.as_ref()) {
+    let failed = outcome.failed as f64;
+    if let Some(why) = &outcome.why {
         eprintln!("    the first that failed: {why}");
     }
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / answered.max(1.0);

@@ -1,8 +1,10 @@
 //! What must be reached, as ratios within one run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::figures::Spread;
+use crate::figures::{Spread, Spreads};
 use crate::report::Report;
 use crate::throughput::BURST;
 
@@ -99,7 +101,8 @@ pub fn verdicts(report: &Report) -> Vec<Verdict> {
     found.0
 }
 
-fn ratio(this: Option<&Spread>, other: Option<&Spread>) -> Option<Spread> {
+/// One figure as a multiple of another, where both were measured.
+pub(crate) fn ratio(this: Option<&Spread>, other: Option<&Spread>) -> Option<Spread> {
     Some(this?.in_terms_of(other?))
 }
 
@@ -115,11 +118,12 @@ fn beside_by_hand(report: &Report, prefix: &str, found: &mut Verdicts) {
     let (ours, open) = (format!("{prefix}ours"), format!("{prefix}open"));
     let host = if prefix.is_empty() { "in-house host" } else { "Spin" };
     for (clients, loaded) in loads(report) {
-        let of_open = |figure| ratio(loaded(&ours, figure), loaded(&open, figure));
+        let of = |name: &str, figure| loaded.get(name)?.get(figure);
+        let of_open = |figure| ratio(of(&ours, figure), of(&open, figure));
         let here = format!("{host}, {clients}:");
         found.add(format!("{here} req/s, of open-per-request"), Limit::AtLeast(1.6), of_open("rps"));
         found.add(format!("{here} CPU per request, of open-per-request"), Limit::AtMost(0.65), of_open("cpu_us"));
-        let failed = loaded(&ours, "failed").map(|failed| failed.max);
+        let failed = of(&ours, "failed").map(|failed| failed.max);
         found.never(format!("{here} failed or starved requests"), failed);
     }
     let kept = ratio(report.of(&ours, 256, "rps"), report.of(&ours, 16, "rps"));
@@ -128,7 +132,8 @@ fn beside_by_hand(report: &Report, prefix: &str, found: &mut Verdicts) {
 
 fn beside_the_recipe(report: &Report, found: &mut Verdicts) {
     for (clients, loaded) in loads(report) {
-        let of_recipe = |figure| ratio(loaded("spin-ours", figure), loaded("recipe", figure));
+        let of = |name: &str, figure| loaded.get(name)?.get(figure);
+        let of_recipe = |figure| ratio(of("spin-ours", figure), of("recipe", figure));
         let here = format!("Spin, {clients}:");
         found.add(format!("{here} req/s, of the recipe"), Limit::AtLeast(1.5), of_recipe("rps"));
         found.add(format!("{here} p99, of the recipe"), Limit::AtMost(1.0 / 3.0), of_recipe("p99_ms"));
@@ -136,16 +141,19 @@ fn beside_the_recipe(report: &Report, found: &mut Verdicts) {
     }
 }
 
-/// The figures of a contender by their names.
-type Loaded<'a> = Box<dyn Fn(&str, &str) -> Option<&'a Spread> + 'a>;
+/// Contender -> figures.
+type Loaded<'a> = BTreeMap<&'a str, &'a Spreads>;
 
 /// Each load that must be borne, and what was measured under it.
 fn loads(report: &Report) -> Vec<(String, Loaded<'_>)> {
-    let steady = [16, 64, 256].into_iter().map(|clients| -> (String, Loaded<'_>) {
-        (format!("{clients} clients"), Box::new(move |name, figure| report.of(name, clients, figure)))
-    });
-    let burst: Loaded<'_> = Box::new(|name, figure| report.burst.get(name)?.get(figure));
-    steady.chain([(format!("{BURST} clients at the same moment"), burst)]).collect()
+    let mut loads = Vec::new();
+    for clients in [16, 64, 256] {
+        let of_each = report.throughput.iter().filter_map(|(name, of)| Some((name.as_str(), of.get(&clients)?)));
+        loads.push((format!("{clients} clients"), of_each.collect()));
+    }
+    let burst = report.burst.iter().map(|(name, figures)| (name.as_str(), figures));
+    loads.push((format!("{BURST} clients at the same moment"), burst.collect()));
+    loads
 }
 
 fn stalls(report: &Report, found: &mut Verdicts) {
