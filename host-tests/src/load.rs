@@ -99,6 +99,20 @@ impl Load {
     }
 }
 
+/// A load for this time; its clients leave with their answers.
+///
+/// # Errors
+/// As [`Load::run`].
+pub async fn run_for(address: SocketAddr, clients: usize, length: Duration) -> Result<Report> {
+    let load = Load::default();
+    let stop = async {
+        tokio::time::sleep(length).await;
+        load.stop();
+    };
+    let (report, ()) = futures::join!(load.run(address, clients), stop);
+    report
+}
+
 async fn get(client: &mut Option<Client>, address: SocketAddr) -> Result<Answer> {
     let mut connection = match client.take() {
         Some(connection) => connection,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use host_tests::fault::{Fault, FaultProxy};
-use host_tests::load::{Load, Report, percentile};
+use host_tests::load::{Load, Report, percentile, run_for};
 use host_tests::machine::{Host, Machine, Routes, Setup, build_component};
 use host_tests::postgres::{Cluster, USER};
 use host_tests::world::eventually;
@@ -171,8 +171,7 @@ impl Stage {
         Ok(Script { healthy, episodes, crowds })
     }
 
-    /// Now and then many more clients come at the same moment, for at least this time: those of a crowd leave with their
-    /// answers.
+    /// Now and then many more clients come at the same moment, for at least this time.
     async fn crowds(&self, length: Duration, random: &mut StdRng) -> Result<Report> {
         let end = Instant::now() + length;
         let mut seen = Report::default();
@@ -183,15 +182,9 @@ impl Stage {
             if pause >= left {
                 return Ok(seen);
             }
-            let crowd = Load::default();
             let clients = CROWDS[random.random_range(0..CROWDS.len())];
             let stay = Duration::from_millis(random.random_range(CROWD_MS));
-            let leave = async {
-                tokio::time::sleep(stay).await;
-                crowd.stop();
-            };
-            let (report, ()) = futures::join!(crowd.run(self.machine.address(), clients), leave);
-            seen.add(report?);
+            seen.add(run_for(self.machine.address(), clients, stay).await?);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host_tests::load::Load;
+use host_tests::load::run_for;
 
 use crate::story::{DEADLINE, alone};
 use crate::world::{machine, shared_cluster};
@@ -13,13 +13,7 @@ async fn no_number_of_clients_starves_a_request() {
     let cluster = shared_cluster().await;
     let machine = machine("fra", &cluster).await;
     for clients in [1, 16, 64, 256] {
-        let load = Load::default();
-        let run = async {
-            tokio::time::sleep(Duration::from_secs(10)).await;
-            load.stop();
-        };
-        let (report, ()) = futures::join!(load.run(machine.address(), clients), run);
-        let report = report.unwrap();
+        let report = run_for(machine.address(), clients, Duration::from_secs(10)).await.unwrap();
         report.all_answered_within(DEADLINE).unwrap_or_else(|error| panic!("{clients} clients: {error:#}"));
         assert_eq!(report.most_in_flight, clients, "all of them at once");
         assert!(report.samples.iter().all(|sample| sample.served_by.1 == "replica"), "{clients} clients");
