@@ -11,7 +11,7 @@ use crate::config::{Config, ConfigError};
 use crate::log;
 use crate::problem::Problem;
 use crate::read::{Answer, Reader};
-use crate::reply::Reply;
+use crate::reply::{self, Reply};
 
 thread_local! {
     /// What this instance has learnt. Spin gives an instance many requests, but may end it at any time.
@@ -30,11 +30,12 @@ pub async fn handle(request: Request) -> Result<Response, ErrorCode> {
         ("" | "/", other) => problem(&Problem::MethodNotAllowed(name(other)), Vec::new()),
         _ => problem(&Problem::NotFound, Vec::new()),
     };
-    reply.send()
+    reply.send().await
 }
 
 async fn status() -> Reply {
     let arrived = Instant::now();
+    reply::let_bodies_go().await;
     let reader = match reader().await {
         Ok(reader) => reader,
         Err(error) => {
@@ -52,9 +53,9 @@ async fn status() -> Reply {
         headers.push(("machine-region", region.as_str().to_owned()));
     }
     match outcome {
-        Ok((role, answer)) => {
-            log_detour(&reader, role, &answer, &milliseconds);
-            headers.push(("database-role", role.name().to_owned()));
+        Ok(answer) => {
+            log_detour(&reader, &answer, &milliseconds);
+            headers.push(("database-role", answer.value.name().to_owned()));
             headers.push(("database-candidate", answer.kind.name().to_owned()));
             let body = r#"{"status":"ok"}"#.to_owned();
             Reply { status: 200, media_type: "application/json", headers, body }
@@ -83,13 +84,13 @@ async fn reader() -> Result<Rc<Reader>, ConfigError> {
     }))
 }
 
-fn log_detour(reader: &Reader, role: Role, answer: &Answer, milliseconds: &str) {
+fn log_detour(reader: &Reader, answer: &Answer<Role>, milliseconds: &str) {
     if !answer.tried.is_empty() {
         let tried = answer.describe();
         log::line(
             "fell-back",
             reader.config(),
-            &[("candidate", &answer.kind), ("role", &role), ("ms", &milliseconds), ("tried", &tried)],
+            &[("candidate", &answer.kind), ("role", &answer.value), ("ms", &milliseconds), ("tried", &tried)],
         );
     }
 }

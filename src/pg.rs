@@ -26,6 +26,15 @@ impl Connection {
         })
     }
 
+    /// Runs one statement and tells how many rows it brought or changed. Cheaper than the rows themselves, each of which
+    /// the host hands over by itself, and then their end and the result. Waits without bound.
+    ///
+    /// # Errors
+    /// By SQLSTATE where the server has spoken.
+    pub async fn execute(&self, statement: &str, params: &[ParameterValue]) -> Result<u64, Failure> {
+        self.0.execute(statement, params.to_vec()).await.map_err(failure)
+    }
+
     /// Runs one statement and collects its rows. An error after the first row counts as well: it comes only with the
     /// result behind the rows. Waits without bound.
     ///

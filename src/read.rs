@@ -15,22 +15,22 @@ use crate::failure::{Advice, Failure};
 use crate::health::{Health, REST, State};
 use crate::lease::{Origin, Shared};
 use crate::log;
-use crate::pg::{Connection, DbValue, ParameterValue, Rows};
+use crate::pg::{Connection, ParameterValue, Rows};
 use crate::pulse::{until, within};
 use crate::wake::beside;
 
-/// The statement that proves that a database answers and tells its role.
-pub const ROLE: &str = "SELECT pg_is_in_recovery()";
+/// The statement that proves that a database answers, and tells its role by the number of its rows: one is a replica's.
+const ROLE: &str = "SELECT 1 WHERE pg_is_in_recovery()";
 
 /// How often a read is tried again on the main candidate, behind which there is little hope. On the others it is once.
 const MAIN_RETRIES: u32 = 3;
 
 /// What an answered read brought.
 #[derive(Debug)]
-pub struct Answer {
-    /// The rows of the statement.
-    pub rows: Rows,
-    /// The candidate that gave them.
+pub struct Answer<T> {
+    /// What was read.
+    pub value: T,
+    /// The candidate that gave it.
     pub kind: Kind,
     /// What failed before, in order.
     pub tried: Vec<Attempt>,
@@ -52,7 +52,7 @@ pub struct NoAnswer {
     pub tried: Vec<Attempt>,
 }
 
-impl Answer {
+impl<T> Answer<T> {
     /// What failed before, for the log.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -134,7 +134,25 @@ impl Reader {
         started: Instant,
         statement: &str,
         params: &[ParameterValue],
-    ) -> Result<Answer, NoAnswer> {
+    ) -> Result<Answer<Rows>, NoAnswer> {
+        self.answer(started, async |connection: &Connection| connection.query(statement, params).await).await
+    }
+
+    /// The role of the best database that answers before the deadline, as in [`Reader::read`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub async fn role(self: &Rc<Self>, started: Instant) -> Result<Answer<Role>, NoAnswer> {
+        let answer = self.answer(started, role).await?;
+        self.notice(answer.kind, answer.value);
+        Ok(answer)
+    }
+
+    async fn answer<T>(
+        self: &Rc<Self>,
+        started: Instant,
+        run: impl AsyncFn(&Connection) -> Result<T, Failure>,
+    ) -> Result<Answer<T>, NoAnswer> {
         // What is left of the deadline is for Spin and the way back to the client.
         let end = started + self.config.deadline * 9 / 10;
         let (order, main) = self.order().await;
@@ -157,11 +175,11 @@ impl Reader {
             } else {
                 left
             };
-            let outcome = self.attempt(target, statement, params, share, position == main).await;
+            let outcome = self.attempt(target, &run, share, position == main).await;
             match outcome {
-                Ok(rows) => {
+                Ok(value) => {
                     target.health.answered().await;
-                    return Ok(Answer { rows, kind, tried });
+                    return Ok(Answer { value, kind, tried });
                 }
                 Err(failure) => {
                     let advice = failure.advice();
@@ -174,21 +192,6 @@ impl Reader {
             }
         }
         Err(NoAnswer { tried })
-    }
-
-    /// The role of the database that answered, with the answer.
-    ///
-    /// # Errors
-    /// As [`Reader::read`].
-    pub async fn role(self: &Rc<Self>, started: Instant) -> Result<(Role, Answer), NoAnswer> {
-        let answer = self.read(started, ROLE, &[]).await?;
-        match role(&answer.rows) {
-            Ok(role) => {
-                self.notice(answer.kind, role);
-                Ok((role, answer))
-            }
-            Err(failure) => Err(NoAnswer { tried: vec![Attempt { kind: answer.kind, failure }] }),
-        }
     }
 
     /// The healthy candidates and then the others, and the position of the main one: the last that is worth most of the
@@ -219,10 +222,7 @@ impl Reader {
     async fn probe(self: Rc<Self>, index: usize) {
         let target = &self.targets[index];
         target.health.claim().await;
-        let probe = async {
-            let connection = Connection::open(&target.spare).await?;
-            connection.query(ROLE, &[]).await
-        };
+        let probe = async { role(&Connection::open(&target.spare).await?).await };
         let outcome = within(REST.min(self.config.deadline / 4), probe).await.unwrap_or(Err(Failure::TimedOut));
         match outcome {
             Ok(_) => {
@@ -234,24 +234,23 @@ impl Reader {
     }
 
     /// One candidate: the shared connection, and fresh ones where they may help.
-    async fn attempt(
+    async fn attempt<T>(
         &self,
         target: &Target,
-        statement: &str,
-        params: &[ParameterValue],
+        run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
         share: Duration,
         main: bool,
-    ) -> Result<Rows, Failure> {
+    ) -> Result<T, Failure> {
         let end = Instant::now() + share;
         let mut retries = if main { MAIN_RETRIES } else { 1 };
         let mut connection = Use::Shared;
         loop {
             let outcome = match connection {
-                Use::Shared => self.on_shared(target, statement, params, end, main).await,
-                Use::Own => until(end, on_own(target, statement, params)).await.unwrap_or(Err(OUT_OF_TIME)),
+                Use::Shared => self.on_shared(target, run, end, main).await,
+                Use::Own => until(end, on_own(target, run)).await.unwrap_or(Err(OUT_OF_TIME)),
             };
             let (failure, next) = match outcome {
-                Ok(rows) => return Ok(rows),
+                Ok(value) => return Ok(value),
                 Err(failed) => failed,
             };
             match next {
@@ -262,14 +261,13 @@ impl Reader {
         }
     }
 
-    async fn on_shared(
+    async fn on_shared<T>(
         &self,
         target: &Target,
-        statement: &str,
-        params: &[ParameterValue],
+        run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
         end: Instant,
         main: bool,
-    ) -> Result<Rows, (Failure, Option<Use>)> {
+    ) -> Result<T, (Failure, Option<Use>)> {
         let acquiring = target.shared.acquire(&target.candidate.url, self.config.lease);
         // Spin's pool may hand out a connection on which a statement is stuck, and waits for it.
         let acquired = until(if main { halfway_to(end) } else { end }, acquiring).await.ok_or(OUT_OF_TIME)?;
@@ -281,13 +279,13 @@ impl Reader {
             Origin::Joined => halfway_to(end),
         };
         let began = Instant::now();
-        let outcome = until(patience, lease.connection().query(statement, params)).await.ok_or(OUT_OF_TIME)?;
-        let rows = outcome.map_err(retry)?;
+        let outcome = until(patience, run(lease.connection())).await.ok_or(OUT_OF_TIME)?;
+        let value = outcome.map_err(retry)?;
         guard.0 = None;
         if origin == Origin::Opened {
             Rc::clone(&lease).keep(began.elapsed()).await;
         }
-        Ok(rows)
+        Ok(value)
     }
 
     /// Logs a database that is not what its place says, once per instance.
@@ -323,9 +321,12 @@ fn halfway_to(end: Instant) -> Instant {
 /// Nothing came back in time: if there is some left, it is for a connection that nobody else waits on.
 const OUT_OF_TIME: (Failure, Option<Use>) = (Failure::TimedOut, Some(Use::Own));
 
-async fn on_own(target: &Target, statement: &str, params: &[ParameterValue]) -> Result<Rows, (Failure, Option<Use>)> {
-    let rows = async { Connection::open(&target.spare).await?.query(statement, params).await };
-    rows.await.map_err(retry)
+async fn on_own<T>(
+    target: &Target,
+    run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
+) -> Result<T, (Failure, Option<Use>)> {
+    let value = async { run(&Connection::open(&target.spare).await?).await };
+    value.await.map_err(retry)
 }
 
 /// On what a statement should be tried again; a slow one not in the way of others.
@@ -349,10 +350,7 @@ impl Drop for GiveUp<'_> {
     }
 }
 
-fn role(rows: &Rows) -> Result<Role, Failure> {
-    match rows.first().and_then(|row| row.first()) {
-        Some(DbValue::Boolean(true)) => Ok(Role::Replica),
-        Some(DbValue::Boolean(false)) => Ok(Role::Primary),
-        Some(_) | None => Err(Failure::Unusable("pg_is_in_recovery() did not answer true or false".to_owned())),
-    }
+async fn role(connection: &Connection) -> Result<Role, Failure> {
+    let rows = connection.execute(ROLE, &[]).await?;
+    Ok(if rows > 0 { Role::Replica } else { Role::Primary })
 }
