@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use host_tests::machine::Setup;
+use host_tests::machine::{Machine, Setup, repository};
 use host_tests::postgres::{Cluster, PRIMARY};
+use host_tests::spin::build;
 use host_tests::world::eventually;
 use http::Method;
 
+use crate::story::alone;
 use crate::world::{REPLICAS, assert_ok, assert_problem, get, host, machine, machine_for, shared_cluster, url_of};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +39,7 @@ async fn a_machine_that_does_not_know_both_regions_reads_from_the_given_url() {
     let host = host();
     for unset in ["FLY_REGION", "SPIN_VARIABLE_PRIMARY_REGION"] {
         let setup = Setup::in_region("fra", &cluster, &host).env(unset, "");
-        let machine = host_tests::machine::Machine::start(&host, setup).await.unwrap();
+        let machine = Machine::start(&host, setup).await.unwrap();
         let answer = get(&machine).await;
         assert_ok(&answer);
         assert_eq!((answer.header("database-role"), answer.header("database-candidate")), ("primary", "given"));
@@ -153,4 +155,20 @@ async fn a_database_that_is_a_replica_where_the_primary_was_expected_answers_and
         eventually(Duration::from_secs(5), "the log line", async || machine.logs().contains(line).then_some(()));
     logged.await.unwrap();
     assert_eq!(machine.logs().matches(line).count(), 1, "{}", machine.logs());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_component_reads_rows_with_the_library() {
+    let manifest = repository().join("examples/rows/spin.toml");
+    let host = host();
+    // A whole build takes all of a machine.
+    let _alone = alone().await;
+    build(&manifest).unwrap();
+    let cluster = shared_cluster().await;
+    let setup = Setup { manifest: Some(manifest), ..Setup::in_region("fra", &cluster, &host) };
+    let machine = Machine::start(&host, setup).await.unwrap();
+    let answer = get(&machine).await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, r#"["template0","template1"]"#), "{answer:?}");
+    // Which of the two depends on whether the host knows private names.
+    assert!(["local", "replica-port"].contains(&answer.header("database-candidate")), "{answer:?}");
 }

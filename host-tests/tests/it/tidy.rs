@@ -23,7 +23,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         }
     }
     let mut found = Vec::new();
-    for folder in ["src", "host-tests/src", "host-tests/tests", "bench/src", "bench/kept/src", "bench/open/src"] {
+    for folder in ["src", "host-tests/src", "host-tests/tests", "bench", "examples"] {
         collect(&repository().join(folder), &mut found);
     }
     assert!(found.len() > 20, "found the sources");
