@@ -126,7 +126,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         },
         throughput,
         burst,
-        stalls: Stalls { ours: stalls[ours].clone(), of: stalls },
+        stalls: Stalls { ours: stalls[ours][&16].clone(), few_clients: stalls[ours][&4].clone(), of: stalls },
         regions,
         distances_ms: distances.0.iter().map(|(a, b, ms)| (format!("{a}-{b}"), *ms)).collect::<BTreeMap<_, _>>(),
         wasm,

@@ -10,6 +10,7 @@ use crate::cost::{Cost, Wasm};
 use crate::figures::{Spread, Spreads};
 use crate::machine::Machine;
 use crate::regions::Regions;
+use crate::stalls;
 use crate::throughput::{Burst, Throughput};
 use crate::verdicts::Verdict;
 
@@ -62,11 +63,13 @@ pub struct Protocol {
 /// At 16 clients.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stalls {
-    /// The component.
+    /// The component at 16 clients.
     #[serde(flatten)]
     pub ours: Spreads,
+    /// The component at 4 clients.
+    pub few_clients: Spreads,
     /// Everybody who was looked at.
-    pub of: BTreeMap<String, Spreads>,
+    pub of: stalls::Stalls,
 }
 
 impl Report {

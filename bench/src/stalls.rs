@@ -10,26 +10,24 @@ use crate::figures::{Figures, Spreads, figures, spreads_of_each};
 use crate::load;
 use crate::throughput;
 
-/// At 16 clients.
-pub const CLIENTS: usize = 16;
+/// With few clients Spin's threads are idle, and quicker to send headers alone.
+pub const CLIENTS: [usize; 2] = [4, 16];
+
+/// Contender -> clients -> figures.
+pub type Stalls = BTreeMap<String, BTreeMap<usize, Spreads>>;
 
 /// Counts them among `responses` of each server, in every round.
 ///
 /// # Errors
 /// When a server does not take connections.
-pub async fn measure(
-    contenders: &[Contender],
-    cluster: &Cluster,
-    rounds: usize,
-    responses: u64,
-) -> Result<BTreeMap<String, Spreads>> {
+pub async fn measure(contenders: &[Contender], cluster: &Cluster, rounds: usize, responses: u64) -> Result<Stalls> {
     let running = throughput::start(contenders, cluster).await?;
-    let mut measured: BTreeMap<String, Vec<Figures>> = BTreeMap::new();
-    for round in 1..=rounds {
+    let mut measured: BTreeMap<String, BTreeMap<usize, Vec<Figures>>> = BTreeMap::new();
+    for (round, clients) in (1..=rounds).flat_map(|round| CLIENTS.map(|clients| (round, clients))) {
         for (name, server) in &running {
-            let outcome = load::ask(server.address(), CLIENTS, responses).await?;
+            let outcome = load::ask(server.address(), clients, responses).await?;
             eprintln!(
-                "    round {round}, {name}: of {} responses {} split, {} over 35 ms, {} chunked, {} failed",
+                "    round {round}, {clients} clients, {name}: of {} responses {} split, {} over 35 ms, {} chunked, {} failed",
                 outcome.answered, outcome.split, outcome.over_35ms, outcome.chunked, outcome.failed
             );
             #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
@@ -43,8 +41,9 @@ pub async fn measure(
                 #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
                 figures.insert("over_35ms".to_owned(), outcome.over_35ms as f64);
             }
-            measured.entry((*name).to_owned()).or_default().push(figures);
+            let of_name = measured.entry((*name).to_owned()).or_default();
+            of_name.entry(clients).or_default().push(figures);
         }
     }
-    Ok(spreads_of_each(measured))
+    Ok(measured.into_iter().map(|(name, clients)| (name, spreads_of_each(clients))).collect())
 }

@@ -157,13 +157,16 @@ fn loads(report: &Report) -> Vec<(String, Loaded<'_>)> {
 }
 
 fn stalls(report: &Report, found: &mut Verdicts) {
-    let others = [&report.protocol.shared, &report.protocol.one_client, &report.stalls.ours];
+    let (ours, few) = (&report.stalls.ours, &report.stalls.few_clients);
+    let others = [&report.protocol.shared, &report.protocol.one_client, ours, few];
     let failed = others.into_iter().chain(report.cost.by_clients.values()).filter_map(|of| of.get("failed"));
     found.never("failed requests where other things are measured", failed.map(|failed| failed.max).reduce(f64::max));
-    let figure = |name: &str| report.stalls.ours.get(name);
-    found.never("chunked responses", figure("chunked").map(|chunked| chunked.max));
-    let split = ratio(figure("split"), figure("responses"));
-    found.add("share of split responses, 16 clients", Limit::AtMost(0.002), split);
+    let chunked = [ours, few].into_iter().filter_map(|of| of.get("chunked"));
+    found.never("chunked responses", chunked.map(|chunked| chunked.max).reduce(f64::max));
+    for (clients, of) in [(4, few), (16, ours)] {
+        let split = ratio(of.get("split"), of.get("responses"));
+        found.add(format!("share of split responses, {clients} clients"), Limit::AtMost(0.002), split);
+    }
 }
 
 fn regions(report: &Report, found: &mut Verdicts) {

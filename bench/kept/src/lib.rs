@@ -14,6 +14,7 @@ use spin_sdk::{time, variables};
 
 struct Kept {
     connection: Connection,
+    count: bool,
     headers: bool,
     deadline: bool,
 }
@@ -25,7 +26,14 @@ thread_local! {
 #[spin_sdk::http_service]
 async fn handle(_: Request) -> anyhow::Result<impl IntoResponse> {
     let kept = kept().await?;
-    let reading = async { anyhow::Ok(kept.connection.query("SELECT 1", []).await?.collect().await?) };
+    let reading = async {
+        if kept.count {
+            kept.connection.execute("SELECT 1 WHERE pg_is_in_recovery()", []).await?;
+        } else {
+            kept.connection.query("SELECT 1", []).await?.collect().await?;
+        }
+        anyhow::Ok(())
+    };
     if kept.deadline {
         within(Duration::from_secs(5), reading).await?
     } else {
@@ -51,7 +59,8 @@ async fn kept() -> anyhow::Result<Rc<Kept>> {
     }
     let extras = variables::get("extras").await?;
     let connection = Connection::open(variables::get("database_url").await?).await?;
-    let kept = Kept { connection, headers: extras.contains("headers"), deadline: extras.contains("deadline") };
+    let [count, headers, deadline] = ["count", "headers", "deadline"].map(|extra| extras.contains(extra));
+    let kept = Kept { connection, count, headers, deadline };
     Ok(KEPT.with_borrow_mut(|slot| Rc::clone(slot.get_or_insert(Rc::new(kept)))))
 }
 
