@@ -1,6 +1,6 @@
 //! The image, fly.toml and the guide for Fly, held to what the program and Fly really do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -183,6 +183,21 @@ async fn the_image_holds_the_wasm_of_the_tests() {
     let [image, tests] = [folder.path(), repository()].map(|root| fs::read(root.join(source)).unwrap());
     assert!(image == tests, "the image's wasm has {} bytes, that of the tests {}", image.len(), tests.len());
     assert!(last_stage("COPY ").iter().any(|copy| copy.contains(&format!("/build/{source} "))), "it is copied");
+}
+
+#[test]
+fn docker_is_given_what_the_dockerfile_copies_and_nothing_else() {
+    let instructions = instructions();
+    let copies = instructions.iter().filter_map(|line| line.strip_prefix("COPY "));
+    let copied = copies.filter(|copy| !copy.starts_with("--from=")).flat_map(|copy| {
+        let words: Vec<_> = copy.split_whitespace().collect();
+        words[..words.len() - 1].to_vec()
+    });
+    let ignored = read(".dockerignore");
+    let mut given = ignored.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(given.next(), Some("*"));
+    let given: BTreeSet<_> = given.map(|line| line.strip_prefix('!').unwrap()).collect();
+    assert_eq!(copied.collect::<BTreeSet<_>>(), given);
 }
 
 #[test]
