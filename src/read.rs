@@ -19,7 +19,8 @@ use crate::pg::{Connection, ParameterValue, Rows};
 use crate::pulse::{until, within};
 use crate::wake::beside;
 
-/// The statement that proves that a database answers, and tells its role by the number of its rows: one is a replica's.
+/// The statement that proves that a database answers, and tells its role by the number of its rows: one where it is a
+/// replica, none where it is not.
 const ROLE: &str = "SELECT 1 WHERE pg_is_in_recovery()";
 
 /// How often a read is tried again on the main candidate, behind which there is little hope. On the others it is once.
@@ -351,6 +352,9 @@ impl Drop for GiveUp<'_> {
 }
 
 async fn role(connection: &Connection) -> Result<Role, Failure> {
-    let rows = connection.execute(ROLE, &[]).await?;
-    Ok(if rows > 0 { Role::Replica } else { Role::Primary })
+    match connection.execute(ROLE, &[]).await? {
+        0 => Ok(Role::Primary),
+        1 => Ok(Role::Replica),
+        rows => Err(Failure::Unusable(format!("{ROLE} has brought {rows} rows"))),
+    }
 }

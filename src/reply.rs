@@ -7,8 +7,24 @@ use spin_sdk::wasip3::{wit_future, wit_stream};
 use spin_sdk::wit_bindgen::{spawn, yield_async};
 
 thread_local! {
-    /// How many bodies are on offer to Spin.
+    /// How many bodies are on offer to Spin, as far as this instance knows.
     static ON_OFFER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One body, from its offer to its end, taken or not.
+struct OnOffer;
+
+impl OnOffer {
+    fn new() -> Self {
+        ON_OFFER.set(ON_OFFER.get() + 1);
+        Self
+    }
+}
+
+impl Drop for OnOffer {
+    fn drop(&mut self) {
+        ON_OFFER.set(ON_OFFER.get() - 1);
+    }
 }
 
 /// Lets Spin take the bodies that are on offer before the caller goes on.
@@ -31,10 +47,11 @@ impl Reply {
     /// segments waits some 40 ms for the client's delayed acknowledgement.
     ///
     /// `content-length` keeps it from being sent in chunks. The body is on offer when Spin hands the response to the
-    /// client's connection, and is taken when this instance has nothing else to do. A connection that wakes up earlier,
-    /// on another thread, sends the headers alone. So the response is returned when nothing else is ready here
-    /// ([`yield_async`] waits for that), nothing else is on offer with the body, trailers for one, and a request that
-    /// comes at that moment gives way ([`let_bodies_go`]). What is left of that race is Spin's.
+    /// client's connection, and is taken a little later: after what else was ready in this instance at that moment. A
+    /// connection that wakes up before that, on another thread, sends the headers alone. So the response is returned
+    /// when nothing else is ready here, which is what [`yield_async`] mostly waits for; nothing else is on offer with
+    /// the body, trailers for one; and a request that comes at that moment gives way ([`let_bodies_go`]). What is left
+    /// of that race is Spin's.
     ///
     /// # Errors
     /// Where the host refuses a header; ours are all visible ASCII.
@@ -56,12 +73,11 @@ impl Reply {
         // It can fail for what is not a status code only.
         let _ = response.set_status_code(self.status);
         let body = self.body.into_bytes();
-        ON_OFFER.set(ON_OFFER.get() + 1);
+        let on_offer = OnOffer::new();
         spawn(async move {
             // A client that is gone needs no body.
             let _ = writer.write_all(body).await;
-            ON_OFFER.set(ON_OFFER.get() - 1);
-            drop((writer, trailers_writer));
+            drop((on_offer, writer, trailers_writer));
         });
         Ok(response)
     }
