@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use host_tests::machine::{Machine, Setup, repository};
 use host_tests::postgres::{Cluster, PRIMARY};
+use host_tests::process::free_address;
 use host_tests::spin::build;
 use host_tests::world::eventually;
 use http::Method;
 
-use crate::story::alone;
+use crate::story::{alone, is_home};
 use crate::world::{REPLICAS, assert_ok, assert_problem, get, host, machine, machine_for, shared_cluster, url_of};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,9 +167,14 @@ async fn another_component_reads_rows_with_the_library() {
     build(&manifest).unwrap();
     let cluster = shared_cluster().await;
     let setup = Setup { manifest: Some(manifest), ..Setup::in_region("fra", &cluster, &host) };
-    let machine = Machine::start(&host, setup).await.unwrap();
+    let machine = Machine::start(&host, setup.clone()).await.unwrap();
     let answer = get(&machine).await;
-    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, r#"["template0","template1"]"#), "{answer:?}");
-    // Which of the two depends on whether the host knows private names.
-    assert!(["local", "replica-port"].contains(&answer.header("database-candidate")), "{answer:?}");
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, r#"["postgres","template1"]"#), "{answer:?}");
+    assert!(is_home(answer.header("database-candidate")), "{answer:?}");
+
+    let nobody = format!("postgres://127.0.0.1:{}/postgres", free_address().unwrap().port());
+    let setup = setup.env("DATABASE_URL", nobody).env("SPIN_VARIABLE_REPLICA_PORT", "");
+    let setup = setup.env("SPIN_VARIABLE_ALLOWED_HOST", "postgres://127.0.0.1:*");
+    let machine = Machine::start(&host, setup).await.unwrap();
+    assert_problem(&get(&machine).await, 503, "database-unavailable");
 }
