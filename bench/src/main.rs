@@ -114,6 +114,10 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     step("6 of 6: the price of our own rules");
     let price = price::measure(spin, &cluster, fewer, length).await?;
 
+    let stalled = |clients: usize| {
+        let of_ours = stalls.get(ours).and_then(|by_clients| by_clients.get(&clients));
+        of_ours.cloned().with_context(|| format!("{clients} clients were measured"))
+    };
     let mut report = Report {
         machine,
         rounds,
@@ -126,7 +130,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         },
         throughput,
         burst,
-        stalls: Stalls { ours: stalls[ours][&16].clone(), few_clients: stalls[ours][&4].clone(), of: stalls },
+        stalls: Stalls { ours: stalled(16)?, few_clients: stalled(4)?, of: stalls },
         regions,
         distances_ms: distances.0.iter().map(|(a, b, ms)| (format!("{a}-{b}"), *ms)).collect::<BTreeMap<_, _>>(),
         wasm,

@@ -14,8 +14,8 @@ use crate::throughput;
 /// Where requests share connections.
 pub const CLIENTS: usize = 16;
 
-/// The steps. Those by hand have the SDK's own handler and return as soon as they can; ours has a leaner handler and
-/// waits for its turn, which makes up for a part of its rules.
+/// The steps. Those by hand have the SDK's own handler; ours has a leaner one, which makes up for a part of its rules, and
+/// returns a response when nothing else is ready.
 pub const STEPS: [(&str, &str); 7] = [
     ("kept", "by hand (the SDK's handler, `SELECT 1`), connection kept for the life of the instance"),
     ("headers", "and our response headers"),

@@ -60,7 +60,7 @@ pub struct Protocol {
     pub one_client: Spreads,
 }
 
-/// At 16 clients.
+/// Responses that stall.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stalls {
     /// The component at 16 clients.
@@ -69,7 +69,7 @@ pub struct Stalls {
     /// The component at 4 clients.
     pub few_clients: Spreads,
     /// Everybody who was looked at.
-    pub of: stalls::Stalls,
+    pub of: stalls::OfEach,
 }
 
 impl Report {

@@ -14,13 +14,13 @@ use crate::throughput;
 pub const CLIENTS: [usize; 2] = [4, 16];
 
 /// Contender -> clients -> figures.
-pub type Stalls = BTreeMap<String, BTreeMap<usize, Spreads>>;
+pub type OfEach = BTreeMap<String, BTreeMap<usize, Spreads>>;
 
 /// Counts them among `responses` of each server, in every round.
 ///
 /// # Errors
 /// When a server does not take connections.
-pub async fn measure(contenders: &[Contender], cluster: &Cluster, rounds: usize, responses: u64) -> Result<Stalls> {
+pub async fn measure(contenders: &[Contender], cluster: &Cluster, rounds: usize, responses: u64) -> Result<OfEach> {
     let running = throughput::start(contenders, cluster).await?;
     let mut measured: BTreeMap<String, BTreeMap<usize, Vec<Figures>>> = BTreeMap::new();
     for (round, clients) in (1..=rounds).flat_map(|round| CLIENTS.map(|clients| (round, clients))) {
