@@ -1,4 +1,4 @@
-//! The unsafe ceiling: the smallest component that keeps its connection for the life of the instance. With `extras` it
+//! The smallest component that keeps its connection for the life of the instance, which is unsafe. With `extras` it
 //! does some of what ours does, so that the price of each can be told.
 #![cfg(target_family = "wasm")]
 
