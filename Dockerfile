@@ -22,7 +22,8 @@ COPY examples/rows/Cargo.toml examples/rows/
 RUN mkdir -p src host-tests/src/bin host-tests/tests/it bench/src/bin bench/kept/src bench/open/src examples/rows/src \
     && touch src/lib.rs host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs \
     && touch host-tests/src/bin/host.rs host-tests/src/bin/soak.rs host-tests/src/bin/up.rs \
-    && touch bench/src/lib.rs bench/src/main.rs bench/src/bin/native.rs bench/kept/src/lib.rs bench/open/src/lib.rs examples/rows/src/lib.rs \
+    && touch bench/src/lib.rs bench/src/main.rs bench/src/bin/native.rs bench/kept/src/lib.rs bench/open/src/lib.rs \
+    && touch examples/rows/src/lib.rs \
     && cargo build --locked --release --target wasm32-wasip2 --package nearest-replica
 COPY src src
 # Cargo goes by the time of a file, and that of the copied one is older than the empty one's.

@@ -10,6 +10,9 @@ pub type Figures = BTreeMap<String, f64>;
 /// What all rounds measured.
 pub type Spreads = BTreeMap<String, Spread>;
 
+/// Contender -> number of clients -> what was measured.
+pub type ByClients<T> = BTreeMap<String, BTreeMap<usize, T>>;
+
 /// One figure over the rounds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
@@ -59,6 +62,12 @@ pub fn spreads(rounds: &[Figures]) -> Spreads {
 #[must_use]
 pub fn spreads_of_each<K: Ord>(measured: BTreeMap<K, Vec<Figures>>) -> BTreeMap<K, Spreads> {
     measured.into_iter().map(|(key, rounds)| (key, spreads(&rounds))).collect()
+}
+
+/// Every figure over the rounds, for each contender and number of clients.
+#[must_use]
+pub fn spreads_by_clients(measured: ByClients<Vec<Figures>>) -> ByClients<Spreads> {
+    measured.into_iter().map(|(name, by_clients)| (name, spreads_of_each(by_clients))).collect()
 }
 
 /// Pairs as figures.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bench::contender::{Programs, REGION, ruby};
+use bench::figures::Spreads;
 use bench::machine::Machine;
 use bench::regions::Distances;
 use bench::report::{Protocol, Report, Stalls};
@@ -93,7 +94,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         );
     }
     step("1 of 6: what the component says to Postgres");
-    let mut protocol = protocol::measure(spin, &cluster, fewer, length).await?;
+    let protocol = protocol::measure(spin, &cluster, fewer, length).await?;
     let contenders = programs.contenders();
     step("2 of 6: throughput, latency and CPU time");
     let (throughput, burst) = throughput::measure(&contenders, &cluster, rounds, length).await?;
@@ -114,23 +115,17 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     step("6 of 6: the price of our own rules");
     let price = price::measure(spin, &cluster, fewer, length).await?;
 
-    let stalled = |clients: usize| {
-        let of_ours = stalls.get(ours).and_then(|by_clients| by_clients.get(&clients));
-        of_ours.cloned().with_context(|| format!("{clients} clients were measured"))
-    };
+    let stalled = stalls.get(ours).context("the component was measured")?;
     let mut report = Report {
         machine,
         rounds,
         seconds: arguments.seconds,
         warm_up_seconds: throughput::WARM_UP.as_secs(),
         host: host.to_owned(),
-        protocol: Protocol {
-            shared: protocol.remove(&16).context("16 clients were measured")?,
-            one_client: protocol.remove(&1).context("one client was measured")?,
-        },
+        protocol: Protocol { shared: at(&protocol, 16)?, one_client: at(&protocol, 1)? },
         throughput,
         burst,
-        stalls: Stalls { ours: stalled(16)?, few_clients: stalled(4)?, of: stalls },
+        stalls: Stalls { ours: at(stalled, 16)?, few_clients: at(stalled, 4)?, of: stalls },
         regions,
         distances_ms: distances.0.iter().map(|(a, b, ms)| (format!("{a}-{b}"), *ms)).collect::<BTreeMap<_, _>>(),
         wasm,
@@ -147,6 +142,11 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         println!("{}: {measured} ({:?}): {}", verdict.what, verdict.limit, page::outcome(verdict));
     }
     Ok(())
+}
+
+/// What was measured at this number of clients.
+fn at(measured: &BTreeMap<usize, Spreads>, clients: usize) -> Result<Spreads> {
+    measured.get(&clients).cloned().with_context(|| format!("{clients} clients were not measured"))
 }
 
 fn programs(spin: Option<PathBuf>) -> Result<Programs> {

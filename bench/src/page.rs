@@ -90,7 +90,7 @@ pub fn markdown(report: &Report) -> String {
     // Writing to a String cannot fail.
     let _ = head(&mut page, report)
         .and_then(|()| verdicts(&mut page, report))
-        .and_then(|()| ceiling(&mut page, report))
+        .and_then(|()| beside_kept(&mut page, report))
         .and_then(|()| pictures(&mut page, "."))
         .and_then(|()| throughput(&mut page, report))
         .and_then(|()| regions(&mut page, report))
@@ -105,7 +105,7 @@ fn summary(report: &Report) -> String {
     let _ = head(&mut page, report)
         .and_then(|()| pictures(&mut page, "bench/report"))
         .and_then(|()| verdicts(&mut page, report))
-        .and_then(|()| ceiling(&mut page, report));
+        .and_then(|()| beside_kept(&mut page, report));
     page
 }
 
@@ -253,7 +253,7 @@ fn verdicts(page: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 /// How close the component comes to the one that keeps its connection.
-fn ceiling(page: &mut String, report: &Report) -> std::fmt::Result {
+fn beside_kept(page: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(
         page,
         "| req/s, of one that keeps its connection, by hand | 16 clients | 64 clients | 256 clients |\n|---|---|---|---|"

@@ -7,11 +7,10 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::cost::{Cost, Wasm};
-use crate::figures::{Spread, Spreads};
+use crate::figures::{ByClients, Spread, Spreads};
 use crate::machine::Machine;
 use crate::regions::Regions;
-use crate::stalls;
-use crate::throughput::{Burst, Throughput};
+use crate::throughput::Burst;
 use crate::verdicts::Verdict;
 
 /// The six parts, where and when, and what must be reached. Each figure is a median with its minimum and maximum, and
@@ -31,7 +30,7 @@ pub struct Report {
     /// What the component says to Postgres.
     pub protocol: Protocol,
     /// Contender -> clients -> figures.
-    pub throughput: Throughput,
+    pub throughput: ByClients<Spreads>,
     /// Contender -> figures of the first seconds of 256 clients that come at the same moment.
     pub burst: Burst,
     /// Responses that stall.
@@ -69,7 +68,7 @@ pub struct Stalls {
     /// The component at 4 clients.
     pub few_clients: Spreads,
     /// Everybody who was looked at.
-    pub of: stalls::OfEach,
+    pub of: ByClients<Spreads>,
 }
 
 impl Report {

@@ -8,7 +8,7 @@ use host_tests::postgres::{Cluster, Server};
 
 use crate::contender::{Contender, REGION, Running};
 use crate::cpu::Usage;
-use crate::figures::{Figures, Spreads, figures, spreads_of_each};
+use crate::figures::{ByClients, Figures, Spreads, figures, spreads_by_clients, spreads_of_each};
 use crate::load::Load;
 
 /// How many clients there are at once.
@@ -19,8 +19,6 @@ pub const WARM_UP: Duration = Duration::from_secs(1);
 /// How many clients come at the same moment.
 pub const BURST: usize = 256;
 
-/// Contender -> clients -> figures.
-pub type Throughput = BTreeMap<String, BTreeMap<usize, Spreads>>;
 /// Contender -> figures of the first seconds of [`BURST`] clients that come at the same moment.
 pub type Burst = BTreeMap<String, Spreads>;
 
@@ -34,8 +32,8 @@ pub async fn measure(
     cluster: &Cluster,
     rounds: usize,
     length: Duration,
-) -> Result<(Throughput, Burst)> {
-    let mut steady: BTreeMap<String, BTreeMap<usize, Vec<Figures>>> = BTreeMap::new();
+) -> Result<(ByClients<Spreads>, Burst)> {
+    let mut steady: ByClients<Vec<Figures>> = BTreeMap::new();
     let mut burst: BTreeMap<String, Vec<Figures>> = BTreeMap::new();
     for round in 1..=rounds {
         // Anew in each round: one that keeps its connections may not recover from 256 clients.
@@ -58,8 +56,7 @@ pub async fn measure(
             burst.entry((*name).to_owned()).or_default().push(figures);
         }
     }
-    let steady = steady.into_iter().map(|(name, clients)| (name, spreads_of_each(clients))).collect();
-    Ok((steady, spreads_of_each(burst)))
+    Ok((spreads_by_clients(steady), spreads_of_each(burst)))
 }
 
 fn show(what: &str, figures: &Figures) {
