@@ -14,28 +14,30 @@ RUN rustup target add wasm32-wasip2
 # The dependencies alone first: this layer stays until one of these files changes. Cargo wants to see every target
 # that the manifests name.
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY crates/nearest-replica/Cargo.toml crates/nearest-replica/
 COPY host-tests/Cargo.toml host-tests/
 COPY bench/Cargo.toml bench/
 COPY bench/kept/Cargo.toml bench/kept/
 COPY bench/open/Cargo.toml bench/open/
 COPY examples/rows/Cargo.toml examples/rows/
-RUN mkdir -p src host-tests/src/bin host-tests/tests/it bench/src/bin bench/kept/src bench/open/src examples/rows/src \
-    && touch src/lib.rs host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs \
+RUN mkdir -p src crates/nearest-replica/src host-tests/src/bin host-tests/tests/it bench/src/bin bench/kept/src bench/open/src examples/rows/src \
+    && touch src/lib.rs crates/nearest-replica/src/lib.rs host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs \
     && touch host-tests/src/bin/host.rs host-tests/src/bin/soak.rs host-tests/src/bin/up.rs \
     && touch bench/src/lib.rs bench/src/main.rs bench/src/bin/native.rs bench/kept/src/lib.rs bench/open/src/lib.rs \
     && touch examples/rows/src/lib.rs \
-    && cargo build --locked --release --target wasm32-wasip2 --package nearest-replica
+    && cargo build --locked --release --target wasm32-wasip2 --package nearest-replica-component
 COPY src src
-# Cargo goes by the time of a file, and that of the copied one is older than the empty one's.
-RUN touch src/lib.rs \
-    && cargo build --locked --release --target wasm32-wasip2 --package nearest-replica
+COPY crates/nearest-replica/src crates/nearest-replica/src
+# Cargo goes by the time of a file, and that of the copied ones is older than the empty ones'.
+RUN touch src/lib.rs crates/nearest-replica/src/lib.rs \
+    && cargo build --locked --release --target wasm32-wasip2 --package nearest-replica-component
 
 FROM ghcr.io/spinframework/spin:${SPIN_VERSION}${SPIN_VARIANT}${SPIN_DIGEST}
 LABEL org.opencontainers.image.title="nearest-replica" \
     org.opencontainers.image.description="Reads from the nearest Postgres replica on Fly.io" \
     org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY spin.toml runtime-config.toml /app/
-COPY --from=build /build/target/wasm32-wasip2/release/nearest_replica.wasm /app/target/wasm32-wasip2/release/
+COPY --from=build /build/target/wasm32-wasip2/release/nearest_replica_component.wasm /app/target/wasm32-wasip2/release/
 # For a Machine of 512 MB: 250 requests at once (fly.toml) need fewer instances than that, of less than 1 MB each.
 ENV SPIN_MAX_INSTANCE_COUNT=300 SPIN_MAX_INSTANCE_MEMORY=33554432
 USER 65534:65534

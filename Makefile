@@ -44,7 +44,7 @@ deploy:
 lint: lint-tools
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --package nearest-replica --package bench-kept --package bench-open --package rows --target wasm32-wasip2 -- -D warnings
+	cargo clippy --locked --package nearest-replica --package nearest-replica-component --package bench-kept --package bench-open --package rows --target wasm32-wasip2 -- -D warnings
 	cargo deny --locked check bans licenses sources
 	target/lint/bin/hadolint Dockerfile
 

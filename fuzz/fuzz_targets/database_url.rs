@@ -3,8 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nearest_replica::candidates::candidates;
-use nearest_replica::config::{Config, Variables};
+use nearest_replica::{Config, Variables, candidates};
 
 fn config(url: &str, region: &str) -> Option<Config> {
     let variables = Variables {
@@ -21,9 +20,9 @@ fn config(url: &str, region: &str) -> Option<Config> {
 fuzz_target!(|text: &str| {
     for url in [text.to_owned(), format!("postgres://{text}")] {
         for candidate in config(&url, "fra").iter().flat_map(candidates) {
-            let exposed = candidate.url.expose();
+            let exposed = candidate.url.expose_secret();
             let again = config(&exposed, "sjc").expect("it was accepted before");
-            assert_eq!(again.database_url.expose(), exposed);
+            assert_eq!(again.database_url.expose_secret(), exposed);
         }
     }
 });

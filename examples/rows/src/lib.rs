@@ -1,20 +1,11 @@
 //! How another component reads rows from the nearest database: `GET /` lists the databases that one can connect to.
 #![cfg(target_family = "wasm")]
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::Context;
-use nearest_replica::config::Config;
-use nearest_replica::pg::{DbValue, ParameterValue, Rows};
-use nearest_replica::problem::Problem;
-use nearest_replica::read::{Answer, Reader};
+use nearest_replica::{Answer, Database, DbValue, ParameterValue, Problem, Rows};
 use spin_sdk::http::{IntoResponse, Request, Response};
-
-thread_local! {
-    static READER: RefCell<Option<Rc<Reader>>> = const { RefCell::new(None) };
-}
 
 #[spin_sdk::http_service]
 async fn handle(_: Request) -> anyhow::Result<impl IntoResponse> {
@@ -27,7 +18,6 @@ async fn handle(_: Request) -> anyhow::Result<impl IntoResponse> {
             (response.header("database-candidate", answer.kind.name()), body)
         }
         Err(problem) => {
-            eprintln!("event={} reason={problem}", problem.name());
             let response = response.status(problem.status()).header("content-type", "application/problem+json");
             (response, problem.body())
         }
@@ -36,13 +26,11 @@ async fn handle(_: Request) -> anyhow::Result<impl IntoResponse> {
     Ok(response.header("content-length", body.len()).body(body)?)
 }
 
-async fn read(started: Instant) -> Result<Answer<Rows>, Problem> {
+/// `arrived` is when the request came in: its deadline counts from then.
+async fn read(arrived: Instant) -> Result<Answer<Rows>, Problem> {
     let statement = "SELECT datname::text FROM pg_database WHERE datallowconn = $1 ORDER BY datname";
-    let answer = reader().await?.read(started, statement, &[ParameterValue::Boolean(true)]).await?;
-    if !answer.tried.is_empty() {
-        eprintln!("event=fell-back candidate={} tried={}", answer.kind, answer.describe());
-    }
-    Ok(answer)
+    let database = Database::of_instance(arrived).await?;
+    database.read(arrived, statement, &[ParameterValue::Boolean(true)]).await
 }
 
 fn name(row: &[DbValue]) -> Option<&str> {
@@ -50,14 +38,4 @@ fn name(row: &[DbValue]) -> Option<&str> {
         [DbValue::Str(name)] => Some(name),
         _ => None,
     }
-}
-
-/// Kept for the life of the instance, so that its requests share connections.
-async fn reader() -> Result<Rc<Reader>, Problem> {
-    if let Some(reader) = READER.with_borrow(Clone::clone) {
-        return Ok(reader);
-    }
-    let reader = Reader::new(Config::load().await?).await;
-    reader.announce();
-    Ok(READER.with_borrow_mut(|slot| Rc::clone(slot.get_or_insert(reader))))
 }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::config::ConfigError;
+use anyhow::{Result, ensure};
 
 /// A Fly.io region code such as `fra`: ASCII letters and digits, lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,18 +14,16 @@ impl Region {
     /// Reads a region code; surrounding blanks and letter case do not matter, and an empty value means "not set".
     ///
     /// # Errors
-    /// Names `variable` when the value cannot be a region code.
-    pub fn parse(variable: &'static str, value: &str) -> Result<Option<Self>, ConfigError> {
+    /// When the value cannot be a region code; says what to write instead.
+    pub(crate) fn parse(value: &str) -> Result<Option<Self>> {
         let code = value.trim().to_ascii_lowercase();
         if code.is_empty() {
             return Ok(None);
         }
-        if code.len() > 16 || !code.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(ConfigError::new(
-                variable,
-                format!("is {value:?}, which is not a region: write a Fly.io region code such as `fra`, or nothing"),
-            ));
-        }
+        ensure!(
+            code.len() <= 16 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "is {value:?}, which is not a region: write a Fly.io region code such as `fra`, or nothing"
+        );
         Ok(Some(Self(code)))
     }
 
@@ -42,22 +40,29 @@ impl fmt::Display for Region {
     }
 }
 
-/// Where this Machine is, seen from the primary database.
+/// Where this Machine is, as seen from the primary database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// In the primary region, or one of the regions is not known: reads go to the given URL.
     Primary(Option<Region>),
     /// In another region: reads go to a replica.
-    Elsewhere(Region),
+    OtherRegion(Region),
 }
 
 impl Placement {
     /// The recipe's rule.
-    #[must_use]
-    pub fn new(primary: Option<&Region>, here: Option<Region>) -> Self {
+    pub(crate) fn new(primary: Option<&Region>, here: Option<Region>) -> Self {
         match (primary, here) {
-            (Some(primary), Some(here)) if *primary != here => Self::Elsewhere(here),
+            (Some(primary), Some(here)) if *primary != here => Self::OtherRegion(here),
             (_, here) => Self::Primary(here),
+        }
+    }
+
+    /// The Machine's region where that is not the primary region.
+    pub(crate) fn other_region(&self) -> Option<&Region> {
+        match self {
+            Self::Primary(_) => None,
+            Self::OtherRegion(region) => Some(region),
         }
     }
 
@@ -66,7 +71,7 @@ impl Placement {
     pub fn region(&self) -> Option<&Region> {
         match self {
             Self::Primary(region) => region.as_ref(),
-            Self::Elsewhere(region) => Some(region),
+            Self::OtherRegion(region) => Some(region),
         }
     }
 }
@@ -76,13 +81,13 @@ mod tests {
     use super::*;
 
     fn placement(primary: &str, here: &str) -> Placement {
-        let region = |value| Region::parse("fly_region", value).unwrap();
+        let region = |value| Region::parse(value).unwrap();
         Placement::new(region(primary).as_ref(), region(here))
     }
 
     #[test]
-    fn only_two_different_regions_mean_elsewhere() {
-        for (primary, here, elsewhere) in [
+    fn only_two_different_regions_mean_another_region() {
+        for (primary, here, other) in [
             ("sjc", "fra", true),
             ("sjc", " FRA\n", true),
             ("sjc", "sjc", false),
@@ -93,17 +98,17 @@ mod tests {
             ("", "", false),
         ] {
             let got = placement(primary, here);
-            assert_eq!(matches!(got, Placement::Elsewhere(_)), elsewhere, "{primary:?} {here:?}: {got:?}");
+            assert_eq!(matches!(got, Placement::OtherRegion(_)), other, "{primary:?} {here:?}: {got:?}");
         }
         assert_eq!(placement("sjc", " FRA\n").region().unwrap().as_str(), "fra");
         assert_eq!(placement("", "").region(), None);
     }
 
     #[test]
-    fn what_is_not_a_region_code_is_refused_by_name() {
+    fn what_is_not_a_region_code_is_refused() {
         for value in ["fra,syd", "fr a", "fra\r\nx: y", "frä", "fra.internal", "a-very-long-region"] {
-            let error = Region::parse("fly_region", value).unwrap_err().to_string();
-            assert!(error.starts_with("`fly_region` is "), "{error}");
+            let error = Region::parse(value).unwrap_err().to_string();
+            assert!(error.starts_with("is \"") && error.contains(": write "), "{error}");
             assert!(!error.contains('\n'), "one line: {error}");
         }
     }

@@ -1,10 +1,10 @@
-//! Log lines: `key=value` pairs on stderr, one line for each request that is not plain sailing.
+//! Log lines: `key=value` pairs on stderr, one line for each request that did not go as it should.
 
 use std::fmt::Display;
 use std::io::Write;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::rules::config::Config;
 
 /// Writes one line. No value may hold a password or a whole URL.
 pub(crate) fn line(event: &str, config: &Config, fields: &[(&str, &dyn Display)]) {

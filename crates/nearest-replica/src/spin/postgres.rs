@@ -3,22 +3,22 @@
 use spin_sdk::pg::{self, PgError, QueryError};
 pub use spin_sdk::pg::{DbValue, ParameterValue};
 
-use crate::database_url::DatabaseUrl;
-use crate::failure::Failure;
+use crate::rules::database_url::DatabaseUrl;
+use crate::rules::failure::Failure;
 
 /// The rows of an answer, with their values in the order of the columns.
 pub type Rows = Vec<Vec<DbValue>>;
 
 /// A connection out of Spin's pool; it goes back when this is dropped.
-pub struct Connection(pg::Connection);
+pub(crate) struct Connection(pg::Connection);
 
 impl Connection {
     /// Takes a connection out of the pool that Spin keeps for exactly this URL, or opens one. Waits without bound.
     ///
     /// # Errors
     /// Spin tells why only as text.
-    pub async fn open(url: &DatabaseUrl) -> Result<Self, Failure> {
-        pg::Connection::open(url.expose()).await.map(Self).map_err(|error| match error {
+    pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, Failure> {
+        pg::Connection::open(url.expose_secret()).await.map(Self).map_err(|error| match error {
             pg::Error::PgError(PgError::ConnectionFailed(text)) => Failure::from_open(&text),
             // Spin could not read `allowed_outbound_hosts`.
             pg::Error::PgError(PgError::Other(text)) => Failure::NotPermitted(text),
@@ -26,12 +26,12 @@ impl Connection {
         })
     }
 
-    /// Runs one statement and tells how many rows it brought or changed. Cheaper than the rows themselves, each of which
-    /// the host hands over by itself, and then their end and the result. Waits without bound.
+    /// Runs one statement and tells how many rows it returned or changed. Cheaper than taking the rows: the host hands over
+    /// each by itself, then their end, then the result. Waits without bound.
     ///
     /// # Errors
     /// By SQLSTATE where the server has spoken.
-    pub async fn execute(&self, statement: &str, params: &[ParameterValue]) -> Result<u64, Failure> {
+    pub(crate) async fn execute(&self, statement: &str, params: &[ParameterValue]) -> Result<u64, Failure> {
         self.0.execute(statement, params.to_vec()).await.map_err(failure)
     }
 
@@ -40,7 +40,7 @@ impl Connection {
     ///
     /// # Errors
     /// By SQLSTATE where the server has spoken.
-    pub async fn query(&self, statement: &str, params: &[ParameterValue]) -> Result<Rows, Failure> {
+    pub(crate) async fn query(&self, statement: &str, params: &[ParameterValue]) -> Result<Rows, Failure> {
         let mut result = self.0.query(statement, params.to_vec()).await.map_err(failure)?;
         let mut rows = Rows::new();
         while let Some(row) = result.rows().next().await {

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::config::ConfigError;
-use crate::failure::{Advice, Failure};
-use crate::read::{Attempt, NoAnswer};
+use crate::outcome::{Attempt, NoAnswer};
+use crate::rules::error::ConfigError;
+use crate::rules::recovery::Recovery;
 
 /// Every way in which a request can end without a 2xx.
 #[derive(Debug)]
@@ -42,27 +42,11 @@ struct Tried {
     error: &'static str,
 }
 
-impl From<ConfigError> for Problem {
-    fn from(error: ConfigError) -> Self {
-        Self::Misconfigured(error)
-    }
-}
-
 impl From<NoAnswer> for Problem {
     fn from(no_answer: NoAnswer) -> Self {
-        let failures = || no_answer.tried.iter().map(|attempt| &attempt.failure);
-        if failures().all(|failure| matches!(failure, Failure::NotPermitted(_))) {
-            return Self::Misconfigured(ConfigError::new(
-                "allowed_host",
-                "does not list the host of DATABASE_URL in a way that Spin can read, so it refuses to connect: set \
-                 SPIN_VARIABLE_ALLOWED_HOST=postgres://<host>:<port>, with a range for a host that has replicas, such \
-                 as 5432..5434"
-                    .to_owned(),
-            ));
-        }
-        match failures().next_back().map(Failure::advice) {
-            Some(Advice::Stop) => Self::StatementFailed(no_answer),
-            Some(Advice::Again | Advice::Next) | None => Self::Unavailable(no_answer),
+        match no_answer.tried.last().map(|attempt| Recovery::after(&attempt.failure)) {
+            Some(Recovery::Fail) => Self::StatementFailed(no_answer),
+            Some(Recovery::Retry | Recovery::FailOver) | None => Self::Unavailable(no_answer),
         }
     }
 }
@@ -96,7 +80,7 @@ impl Problem {
     pub fn header(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::MethodNotAllowed(_) => Some(("allow", "GET, HEAD")),
-            // As long as a candidate that failed is left alone before it is probed again.
+            // Seconds: as long as a candidate that failed is passed over before it is probed.
             Self::Unavailable(_) => Some(("retry-after", "1")),
             Self::NotFound | Self::Misconfigured(_) | Self::StatementFailed(_) => None,
         }
@@ -108,7 +92,7 @@ impl Problem {
         let detail = match self {
             Self::NotFound | Self::Unavailable(_) | Self::StatementFailed(_) => None,
             Self::MethodNotAllowed(method) => Some(format!("`{method}` is not for this path: use GET or HEAD")),
-            Self::Misconfigured(error) => Some(error.to_string()),
+            Self::Misconfigured(error) => Some(error.public()),
         };
         let tried = match self {
             Self::NotFound | Self::MethodNotAllowed(_) | Self::Misconfigured(_) => None,
@@ -124,7 +108,7 @@ impl Problem {
             detail,
             tried,
         };
-        serde_json::to_string(&details).unwrap_or_default()
+        serde_json::to_string(&details).expect("texts and numbers are JSON")
     }
 
     fn title(&self) -> &'static str {

@@ -11,15 +11,16 @@
 //! In the primary region, without a replica port, and where the URL is on the replica port already: the given URL.
 
 use std::fmt;
-use std::time::Duration;
 
-use crate::config::Config;
-use crate::database_url::{DatabaseUrl, HostKind};
-use crate::region::Region;
+use super::config::Config;
+use super::database_url::DatabaseUrl;
+use super::host::HostKind;
+use super::role::Role;
+use super::url_defaults::with_defaults;
 
 /// How a candidate was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum CandidateKind {
     /// The replica in the Machine's own region.
     Local,
     /// The nearest Machine of the cluster.
@@ -27,10 +28,10 @@ pub enum Kind {
     /// The given host on the replica port: the recipe's rule.
     ReplicaPort,
     /// `DATABASE_URL` as it was given.
-    Given,
+    Configured,
 }
 
-impl Kind {
+impl CandidateKind {
     /// As it stands in headers, logs and problem bodies.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -38,38 +39,12 @@ impl Kind {
             Self::Local => "local",
             Self::Nearest => "nearest",
             Self::ReplicaPort => "replica-port",
-            Self::Given => "given",
+            Self::Configured => "configured",
         }
     }
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// What a database is in its cluster, as `pg_is_in_recovery()` tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// It takes writes.
-    Primary,
-    /// It is in recovery: a streaming replica.
-    Replica,
-}
-
-impl Role {
-    /// As it stands in headers, logs and problem bodies.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Primary => "primary",
-            Self::Replica => "replica",
-        }
-    }
-}
-
-impl fmt::Display for Role {
+impl fmt::Display for CandidateKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -79,7 +54,7 @@ impl fmt::Display for Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// How it was found.
-    pub kind: Kind,
+    pub kind: CandidateKind,
     /// What it should turn out to be. Another answer is served and logged: it is the trap this component exists for.
     pub expected: Role,
     /// Where it is, with our own parameters added.
@@ -91,30 +66,31 @@ pub struct Candidate {
 pub fn candidates(config: &Config) -> Vec<Candidate> {
     let given = &config.database_url;
     let mut found = Vec::new();
-    if let (Some(region), Some(port)) = (config.placement.elsewhere(), config.replica_port)
+    if let (Some(region), Some(port)) = (config.placement.other_region(), config.replica_port)
         && given.port() != port
     {
         let replica = |kind, host: Option<String>| Candidate {
             kind,
             expected: Role::Replica,
-            url: given.at(host.as_deref(), port),
+            // A replica never satisfies `read-write`.
+            url: given.at(host.as_deref(), port).without("target_session_attrs"),
         };
         match given.host_kind() {
             HostKind::Flycast { app } => {
-                found.push(replica(Kind::Local, Some(format!("{region}.{app}.internal"))));
-                found.push(replica(Kind::Nearest, None));
+                found.push(replica(CandidateKind::Local, Some(format!("{region}.{app}.internal"))));
+                found.push(replica(CandidateKind::Nearest, None));
             }
             HostKind::Internal { app } => {
-                found.push(replica(Kind::Local, Some(format!("{region}.{app}.internal"))));
-                found.push(replica(Kind::Nearest, Some(format!("top1.nearest.of.{app}.internal"))));
+                found.push(replica(CandidateKind::Local, Some(format!("{region}.{app}.internal"))));
+                found.push(replica(CandidateKind::Nearest, Some(format!("top1.nearest.of.{app}.internal"))));
             }
-            HostKind::Loopback | HostKind::Other => found.push(replica(Kind::ReplicaPort, None)),
+            HostKind::Loopback | HostKind::Other => found.push(replica(CandidateKind::ReplicaPort, None)),
             HostKind::Managed | HostKind::Pinned => {}
         }
     }
-    found.push(Candidate { kind: Kind::Given, expected: Role::Primary, url: given.clone() });
+    found.push(Candidate { kind: CandidateKind::Configured, expected: Role::Primary, url: given.clone() });
     for candidate in &mut found {
-        candidate.url = with_our_parameters(candidate.url.clone(), config);
+        candidate.url = with_defaults(candidate.url.clone(), config);
     }
     found
 }
@@ -122,7 +98,7 @@ pub fn candidates(config: &Config) -> Vec<Candidate> {
 /// Why a Machine outside the primary region has no replica to read from, where that is so.
 #[must_use]
 pub fn why_no_replica(config: &Config) -> Option<&'static str> {
-    config.placement.elsewhere()?;
+    config.placement.other_region()?;
     let port = config.replica_port?;
     match config.database_url.host_kind() {
         HostKind::Managed => Some("Fly Managed Postgres has no read replicas: every region reads from the given URL"),
@@ -133,54 +109,11 @@ pub fn why_no_replica(config: &Config) -> Option<&'static str> {
     }
 }
 
-/// What Spin's pool leaves unbounded (it has no time limits of its own), bounded; the user's own values stay.
-fn with_our_parameters(url: DatabaseUrl, config: &Config) -> DatabaseUrl {
-    let private = match url.host_kind() {
-        HostKind::Flycast { .. } | HostKind::Internal { .. } | HostKind::Loopback => true,
-        // A pinned private name is as private as the others; a list of hosts is not ours to judge.
-        HostKind::Pinned => url.is_on_private_network(),
-        HostKind::Managed | HostKind::Other => false,
-    };
-    let name = config.placement.region().map_or_else(String::new, |region| format!("-{region}"));
-    let mut url = url
-        .with_default("application_name", &format!("{}{name}", env!("CARGO_PKG_NAME")))
-        .with_default("connect_timeout", &whole_seconds(config.deadline / 2))
-        .with_default("tcp_user_timeout", &whole_seconds(config.deadline))
-        .with_default("keepalives_idle", "15")
-        .with_default("keepalives_interval", "5")
-        .with_default("keepalives_retries", "3");
-    if private {
-        // The private network is encrypted, and Spin's default insists on a certificate that can be verified.
-        url = url.with_default("sslmode", "disable");
-    }
-    if private || url.is_address() {
-        // Not for names elsewhere: connection poolers (PgBouncer) refuse `options`.
-        let timeout = config.statement_timeout().as_millis();
-        url = url.with_default("options", &format!("-c%20statement_timeout%3D{timeout}"));
-    }
-    url
-}
-
-/// Time limits in a Postgres URL are whole seconds, and 0 means none.
-fn whole_seconds(duration: Duration) -> String {
-    duration.as_millis().div_ceil(1000).max(1).to_string()
-}
-
-impl crate::region::Placement {
-    /// The Machine's region where that is not the primary region.
-    fn elsewhere(&self) -> Option<&Region> {
-        match self {
-            Self::Primary(_) => None,
-            Self::Elsewhere(region) => Some(region),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Variables;
-    use crate::config::tests::defaults;
+    use crate::rules::config::Variables;
+    use crate::rules::config::tests::defaults;
 
     fn in_region(region: &str, url: &str) -> Config {
         let variables = Variables {
@@ -195,7 +128,7 @@ mod tests {
     /// `kind user:password@host:port/database` of each candidate, and its parameters.
     fn split(config: &Config) -> Vec<(String, String)> {
         let one = |candidate: Candidate| {
-            let url = candidate.url.expose();
+            let url = candidate.url.expose_secret();
             let (url, parameters) = url.split_once('?').unwrap();
             (format!("{} {url}", candidate.kind), parameters.to_owned())
         };
@@ -214,7 +147,7 @@ mod tests {
                 &[
                     "local postgres://u:p@fra.db.internal:5433/app",
                     "nearest postgres://u:p@db.flycast:5433/app",
-                    "given postgres://u:p@db.flycast:5432/app",
+                    "configured postgres://u:p@db.flycast:5432/app",
                 ],
             ),
             (
@@ -222,7 +155,7 @@ mod tests {
                 &[
                     "local postgres://u:p@fra.db.internal:5433/app",
                     "nearest postgres://u:p@db.flycast:5433/app",
-                    "given postgres://u:p@db.flycast/app",
+                    "configured postgres://u:p@db.flycast/app",
                 ],
             ),
             (
@@ -230,7 +163,7 @@ mod tests {
                 &[
                     "local postgres://u:p@fra.db.internal:5433/app",
                     "nearest postgres://u:p@top1.nearest.of.db.internal:5433/app",
-                    "given postgres://u:p@top2.nearest.of.db.internal:5432/app",
+                    "configured postgres://u:p@top2.nearest.of.db.internal:5432/app",
                 ],
             ),
             (
@@ -238,7 +171,7 @@ mod tests {
                 &[
                     "local postgres://u:p@fra.db.internal:5433/app",
                     "nearest postgres://u:p@top1.nearest.of.db.internal:5433/app",
-                    "given postgres://u:p@DB.internal:5432/app",
+                    "configured postgres://u:p@DB.internal:5432/app",
                 ],
             ),
             (
@@ -246,31 +179,44 @@ mod tests {
                 &[
                     "local postgres://u:p@fra.db.internal:5433/app",
                     "nearest postgres://u:p@top1.nearest.of.db.internal:5433/app",
-                    "given postgres://u:p@sjc.db.internal:5432/app",
+                    "configured postgres://u:p@sjc.db.internal:5432/app",
                 ],
             ),
             (
                 "postgresql://fly-user:p@pgbouncer.abc.flympg.net/fly-db",
-                &["given postgresql://fly-user:p@pgbouncer.abc.flympg.net/fly-db"],
+                &["configured postgresql://fly-user:p@pgbouncer.abc.flympg.net/fly-db"],
             ),
             (
                 "postgres://u:p@localhost:5432/app",
-                &["replica-port postgres://u:p@localhost:5433/app", "given postgres://u:p@localhost:5432/app"],
+                &["replica-port postgres://u:p@localhost:5433/app", "configured postgres://u:p@localhost:5432/app"],
             ),
-            ("postgres:///db", &["replica-port postgres://localhost:5433/db", "given postgres://localhost/db"]),
+            ("postgres:///db", &["replica-port postgres://localhost:5433/db", "configured postgres://localhost/db"]),
             (
                 "postgres://u@10.0.0.7/app",
-                &["replica-port postgres://u@10.0.0.7:5433/app", "given postgres://u@10.0.0.7/app"],
+                &["replica-port postgres://u@10.0.0.7:5433/app", "configured postgres://u@10.0.0.7/app"],
             ),
             (
                 "postgres://u@db.example.com:6543/app",
-                &["replica-port postgres://u@db.example.com:5433/app", "given postgres://u@db.example.com:6543/app"],
+                &[
+                    "replica-port postgres://u@db.example.com:5433/app",
+                    "configured postgres://u@db.example.com:6543/app",
+                ],
             ),
-            ("postgres://u@db.flycast:5433/app", &["given postgres://u@db.flycast:5433/app"]),
-            ("postgres://u@148e.vm.db.internal/app", &["given postgres://u@148e.vm.db.internal/app"]),
-            ("postgres://u@web.process.db.internal/app", &["given postgres://u@web.process.db.internal/app"]),
-            ("postgres://u:p@a:1,b:2/app?connect_timeout=2", &["given postgres://u:p@a:1,b:2/app"]),
-            ("postgres://u@h/app?host=other", &["given postgres://u@h/app"]),
+            ("postgres://u@db.flycast:5433/app", &["configured postgres://u@db.flycast:5433/app"]),
+            ("postgres://u@148e.vm.db.internal/app", &["configured postgres://u@148e.vm.db.internal/app"]),
+            ("postgres://u@web.process.db.internal/app", &["configured postgres://u@web.process.db.internal/app"]),
+            ("postgres://u:p@a:1,b:2/app?connect_timeout=2", &["configured postgres://u:p@a:1,b:2/app"]),
+            ("postgres://u@h/app?host=other", &["configured postgres://u@h/app"]),
+            ("postgres://u:p@/app?host=other", &["configured postgres://u:p@/app"]),
+            ("postgres://u:p@A.internal,b.flycast:2/app", &["configured postgres://u:p@A.internal,b.flycast:2/app"]),
+            (
+                "postgres://:5434/app",
+                &["replica-port postgres://localhost:5433/app", "configured postgres://localhost:5434/app"],
+            ),
+            (
+                "postgres://localhost/?dbname=.",
+                &["replica-port postgres://localhost:5433/", "configured postgres://localhost/"],
+            ),
         ];
         for (given, expected) in table {
             assert_eq!(urls(&in_region("fra", given)), *expected, "{given}");
@@ -289,7 +235,7 @@ mod tests {
         ] {
             let found = urls(&in_region("fra", given));
             assert_eq!(found[0], format!("local postgres://u:{password}@fra.db.internal:5433/app"), "{given}");
-            assert_eq!(found[2], format!("given postgres://u:{password}@db.flycast/app"), "{given}");
+            assert_eq!(found[2], format!("configured postgres://u:{password}@db.flycast/app"), "{given}");
         }
     }
 
@@ -318,10 +264,20 @@ mod tests {
     }
 
     #[test]
-    fn the_other_spelling_of_a_url_says_the_same_twice() {
+    fn a_replica_is_not_asked_to_take_writes() {
+        let url = "postgres://u@db.flycast/app?target_session_attrs=read-write";
+        let asked: Vec<_> = split(&in_region("fra", url))
+            .into_iter()
+            .map(|(_, parameters)| parameters.contains("target_session_attrs=read-write"))
+            .collect();
+        assert_eq!(asked, [false, false, true], "local, nearest, configured");
+    }
+
+    #[test]
+    fn the_url_with_a_pool_of_its_own_says_the_same_twice() {
         for url in ["postgres://u:p@db.flycast/app", "postgres://u:p@a:1,b:2/app"] {
             let url = candidates(&in_region("fra", url)).remove(0).url;
-            let (first, other) = (url.expose(), url.respelled().expose());
+            let (first, other) = (url.expose_secret(), url.with_separate_pool().expose_secret());
             let said_again = other.strip_prefix(&format!("{first}&")).unwrap();
             assert!(said_again.starts_with("application_name="), "{other}");
             assert!(first.split(['?', '&']).any(|pair| pair == said_again), "{other}");
@@ -332,7 +288,7 @@ mod tests {
     fn without_a_replica_port_there_are_no_replicas() {
         let mut config = in_region("fra", "postgres://u@db.flycast/app");
         config.replica_port = None;
-        assert_eq!(urls(&config), ["given postgres://u@db.flycast/app"]);
+        assert_eq!(urls(&config), ["configured postgres://u@db.flycast/app"]);
         config.replica_port = Some(6000);
         assert_eq!(urls(&config)[0], "local postgres://u@fra.db.internal:6000/app");
     }
@@ -371,6 +327,31 @@ mod tests {
             ("postgres://u@h:99999/app", "invalid port number"),
             ("postgres://u@h/app?schema=public", "has the parameter \"schema\""),
             ("postgres://u@h/app?sslmode=verify-full", "write `disable`, `prefer` or `require`"),
+            (
+                "postgres://u@h/app?connect_timeout=abc",
+                "the parameter `connect_timeout` with a value that makes no sense",
+            ),
+            ("postgres://u@h/app?connect_timeout=", "write a whole number, such as `connect_timeout=10`"),
+            ("postgres://u@h/app?keepalives_retries=-1", "the parameter `keepalives_retries`"),
+            ("postgres://u@h/app?target_session_attrs=primary", "write `any`, `read-write` or `read-only`"),
+            ("postgres://u@h/app?load_balance_hosts=on", "write `disable` or `random`"),
+            ("postgres://u@h/app?hostaddr=localhost", "write an IP address"),
+            ("postgres://u@h/app?port=0", "write a number from 1 to 65535"),
+            ("postgres://u@h/app?application_name=%FF", "is not UTF-8"),
+            ("postgres://%FF@h/app", "is not UTF-8"),
+            ("postgres://u@.flycast/app", "write `<app>.flycast`"),
+            ("postgres://u@.internal/app", "write `<app>.flycast`"),
+            ("postgres://u@fra..internal/app", "write `<app>.flycast`"),
+            ("postgres://u@top1.nearest.of..internal/app", "write `<app>.flycast`"),
+            ("postgres://u@a:1,,b:2/app", "a host with an empty name"),
+            ("postgres://u@a:1,b:99999/app", "invalid port number"),
+            ("postgres://u@%66ra.internal/app", "invalid host"),
+            ("postgres://@h/app", "without a user before it"),
+            ("postgres://:p@h/app", "without a user before it"),
+            ("postgres://u:ss@h\n/app", "write it in one line"),
+            ("postgres://u@h/.", "`postgres://host/?dbname=.`"),
+            ("postgres://u@h/a/../b", "`postgres://host/?dbname=.`"),
+            ("postgres://u@h/%2e%2E", "`postgres://host/?dbname=.`"),
         ] {
             let variables = Variables { database_url: given.into(), ..defaults() };
             let message = Config::new(&variables).expect_err(given).to_string();

@@ -1,4 +1,4 @@
-//! Why a database did not answer, and what that means for the read.
+//! Why a database did not answer.
 
 use std::fmt;
 
@@ -25,49 +25,7 @@ pub enum Failure {
     Unusable(String),
 }
 
-/// query_canceled: the server's `statement_timeout` is over, which is ours unless the user gave one.
-const QUERY_CANCELED: &str = "57014";
-
-/// What to do with a read after a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Advice {
-    /// Once more on a fresh connection, then on the next candidate.
-    Again,
-    /// On the next candidate.
-    Next,
-    /// The statement is at fault: it would fail everywhere.
-    Stop,
-}
-
 impl Failure {
-    /// What to do after it. The states are PostgreSQL's (its manual, appendix A).
-    #[must_use]
-    pub fn advice(&self) -> Advice {
-        match self {
-            Self::Unreachable(_) | Self::NotPermitted(_) | Self::TimedOut => Advice::Next,
-            Self::Lost(_) => Advice::Again,
-            Self::Database { sqlstate, .. } => match sqlstate.as_str() {
-                // admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections, and on a replica
-                // "canceling statement due to conflict with recovery"
-                "57P01" | "57P02" | "57P03" | "53300" | "40001" => Advice::Again,
-                QUERY_CANCELED => Advice::Again,
-                state if state.starts_with("08") => Advice::Again,
-                _ => Advice::Stop,
-            },
-            Self::Unusable(_) => Advice::Stop,
-        }
-    }
-
-    /// Whether it took its time before it failed, and may do so again.
-    #[must_use]
-    pub fn is_slow(&self) -> bool {
-        match self {
-            Self::TimedOut => true,
-            Self::Database { sqlstate, .. } => sqlstate == QUERY_CANCELED,
-            Self::Unreachable(_) | Self::NotPermitted(_) | Self::Lost(_) | Self::Unusable(_) => false,
-        }
-    }
-
     /// A stable word for problem bodies and logs.
     #[must_use]
     pub fn class(&self) -> &'static str {
@@ -83,8 +41,7 @@ impl Failure {
 
     /// From the text of Spin's `connection-failed`. The refusal has no code of its own, only this wording
     /// (Spin `factor-outbound-pg`, `allowed_hosts.rs`).
-    #[must_use]
-    pub fn from_open(text: &str) -> Self {
+    pub(crate) fn from_open(text: &str) -> Self {
         let text = one_line(text);
         if text.starts_with("address ") && text.ends_with(" is not permitted") {
             Self::NotPermitted(text)
@@ -95,8 +52,7 @@ impl Failure {
 
     /// From the text of Spin's `query-failed` without a database error. A lost connection has no SQLSTATE: it is the
     /// kind `Closed` or `Io` in the `Debug` form of tokio-postgres's error.
-    #[must_use]
-    pub fn from_query(text: &str) -> Self {
+    pub(crate) fn from_query(text: &str) -> Self {
         let text = one_line(text);
         if ["Closed", "Io"].iter().any(|kind| text.starts_with(&format!("Error {{ kind: {kind},"))) {
             Self::Lost(text)
@@ -130,28 +86,14 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn state(sqlstate: &str) -> Advice {
-        Failure::Database { sqlstate: sqlstate.into(), message: String::new() }.advice()
-    }
-
-    #[test]
-    fn only_what_is_not_the_statements_fault_is_tried_again() {
-        for sqlstate in ["57P01", "57P02", "57P03", "53300", "40001", "57014", "08006", "08P01"] {
-            assert_eq!(state(sqlstate), Advice::Again, "{sqlstate}");
-        }
-        for sqlstate in ["42P01", "22012", "25006", "42501", "XX000"] {
-            assert_eq!(state(sqlstate), Advice::Stop, "{sqlstate}");
-        }
-    }
-
     #[test]
     fn a_closed_connection_is_known_by_its_kind() {
         let lost = Failure::from_query("Error { kind: Closed, cause: None }");
-        assert_eq!((lost.advice(), lost.class()), (Advice::Again, "connection-lost"));
+        assert_eq!(lost.class(), "connection-lost");
         let reset = Failure::from_query("Error { kind: Io, cause: Some(Os { code: 104, kind: ConnectionReset }) }");
         assert_eq!(reset.class(), "connection-lost");
         let other = Failure::from_query("Error { kind: UnexpectedMessage, cause: None }");
-        assert_eq!((other.advice(), other.class()), (Advice::Stop, "unusable-answer"));
+        assert_eq!(other.class(), "unusable-answer");
     }
 
     #[test]
@@ -159,6 +101,6 @@ mod tests {
         let text = "Error occurred\n\nCaused by:\n    0: refused\n\nStack backtrace:\n   0: anyhow::error";
         assert_eq!(Failure::from_open(text).to_string(), "Error occurred Caused by: 0: refused");
         let refusal = Failure::from_open("address postgres://evil.com:5432 is not permitted");
-        assert_eq!((refusal.advice(), refusal.class()), (Advice::Next, "not-permitted"));
+        assert_eq!(refusal.class(), "not-permitted");
     }
 }

@@ -1,13 +1,13 @@
-//! The component's variables, read into one [`Config`].
+//! The component's variables as text, read into one [`Config`].
 
-use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use spin_sdk::variables;
+use anyhow::{Result, bail};
 
-use crate::database_url::DatabaseUrl;
-use crate::pulse::within;
-use crate::region::{Placement, Region};
+use super::database_url::DatabaseUrl;
+use super::error::ConfigError;
+use super::region::{Placement, Region};
 
 /// Everything the component can be told. There is nothing secret in its `Debug` form.
 #[derive(Clone, Debug)]
@@ -24,27 +24,6 @@ pub struct Config {
     /// For how long the requests of an instance may share one connection: `lease_ms`.
     pub lease: Duration,
 }
-
-/// A variable that cannot be used. Its `Display` form names the variable and says what to write instead, in one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    variable: &'static str,
-    problem: String,
-}
-
-impl ConfigError {
-    pub(crate) fn new(variable: &'static str, problem: String) -> Self {
-        Self { variable, problem }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` {}", self.variable, self.problem)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 /// The variables as text, as Spin hands them over.
 #[derive(Clone, Default)]
@@ -63,92 +42,55 @@ pub struct Variables {
     pub lease_ms: String,
 }
 
-/// How long a provider of variables may take, such as a vault on the network.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 impl Config {
-    /// Asks Spin for every variable.
-    ///
-    /// # Errors
-    /// Names the first variable that Spin cannot resolve or that makes no sense.
-    pub async fn load() -> Result<Self, ConfigError> {
-        Self::new(&Variables {
-            database_url: get("database_url").await?,
-            primary_region: get("primary_region").await?,
-            fly_region: get("fly_region").await?,
-            replica_port: get("replica_port").await?,
-            deadline_ms: get("deadline_ms").await?,
-            lease_ms: get("lease_ms").await?,
-        })
-    }
-
-    /// The same from text; the rules without Spin.
+    /// From the variables as text.
     ///
     /// # Errors
     /// Names the first variable that makes no sense.
     pub fn new(variables: &Variables) -> Result<Self, ConfigError> {
-        let primary = Region::parse("primary_region", &variables.primary_region)?;
-        let here = Region::parse("fly_region", &variables.fly_region)?;
+        let bad = |variable| move |problem| ConfigError::new(variable, problem);
+        let primary = Region::parse(&variables.primary_region).map_err(bad("primary_region"))?;
+        let here = Region::parse(&variables.fly_region).map_err(bad("fly_region"))?;
         Ok(Self {
-            database_url: DatabaseUrl::parse(&variables.database_url)?,
+            database_url: DatabaseUrl::parse(&variables.database_url).map_err(bad("database_url"))?,
             placement: Placement::new(primary.as_ref(), here),
-            replica_port: port("replica_port", &variables.replica_port)?,
-            deadline: milliseconds("deadline_ms", &variables.deadline_ms, 100..=60_000)?,
-            lease: milliseconds("lease_ms", &variables.lease_ms, 1..=1_000)?,
+            replica_port: port(&variables.replica_port).map_err(bad("replica_port"))?,
+            deadline: deadline(&variables.deadline_ms)?,
+            lease: milliseconds(&variables.lease_ms, 1..=1_000).map_err(bad("lease_ms"))?,
         })
     }
 
-    /// How long a statement may run in the server: less than a request may take, so that one that was given up does
+    /// How long a statement may run in the server: less than a request may take, so that one that was abandoned does
     /// not hold its connection for long.
-    #[must_use]
-    pub fn statement_timeout(&self) -> Duration {
+    pub(crate) fn statement_timeout(&self) -> Duration {
         self.deadline / 2
     }
 }
 
-async fn get(name: &'static str) -> Result<String, ConfigError> {
-    let Some(value) = within(PATIENCE, variables::get(name)).await else {
-        let ms = PATIENCE.as_millis();
-        let problem = format!("is not there after {ms} ms: write it where Spin finds it sooner, or try again");
-        return Err(ConfigError::new(name, problem));
-    };
-    value.map_err(|why| {
-        let why = match why {
-            variables::Error::InvalidName(text)
-            | variables::Error::Undefined(text)
-            | variables::Error::Provider(text)
-            | variables::Error::Other(text) => text,
-        };
-        // With RUST_BACKTRACE set, Spin appends a backtrace.
-        let why = why.lines().next().unwrap_or_default();
-        ConfigError::new(name, format!("cannot be resolved by Spin ({why}): set it in spin.toml or the environment"))
-    })
+/// The deadline of a request by itself: it bounds how long the other variables may take.
+///
+/// # Errors
+/// When the text makes no sense.
+pub(crate) fn deadline(text: &str) -> Result<Duration, ConfigError> {
+    milliseconds(text, 100..=60_000).map_err(|problem| ConfigError::new("deadline_ms", problem))
 }
 
-fn port(variable: &'static str, value: &str) -> Result<Option<u16>, ConfigError> {
+fn port(value: &str) -> Result<Option<u16>> {
     match value.trim() {
         "" => Ok(None),
         text => match text.parse() {
             Ok(port) if port > 0 => Ok(Some(port)),
-            _ => Err(ConfigError::new(
-                variable,
-                format!("is {value:?}, which is not a port: write a number from 1 to 65535, or nothing"),
-            )),
+            _ => bail!("is {value:?}, which is not a port: write a number from 1 to 65535, or nothing"),
         },
     }
 }
 
-fn milliseconds(
-    variable: &'static str,
-    value: &str,
-    allowed: std::ops::RangeInclusive<u64>,
-) -> Result<Duration, ConfigError> {
+fn milliseconds(value: &str, allowed: RangeInclusive<u64>) -> Result<Duration> {
     match value.trim().parse() {
         Ok(ms) if allowed.contains(&ms) => Ok(Duration::from_millis(ms)),
-        _ => Err(ConfigError::new(
-            variable,
-            format!("is {value:?}: write a whole number of milliseconds from {} to {}", allowed.start(), allowed.end()),
-        )),
+        _ => {
+            bail!("is {value:?}: write a whole number of milliseconds from {} to {}", allowed.start(), allowed.end())
+        }
     }
 }
 

@@ -1,0 +1,153 @@
+//! The database of a component, for the life of an instance: candidates, connections, what is known about each, and the
+//! log.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::instance::config;
+use crate::instance::target::role;
+use crate::log;
+use crate::outcome::{Answer, NoAnswer};
+use crate::problem::Problem;
+use crate::read::Reader;
+use crate::rules::allowed_host::not_allowed;
+use crate::rules::candidates::{CandidateKind, why_no_replica};
+use crate::rules::config::Config;
+use crate::rules::error::ConfigError;
+use crate::rules::role::Role;
+use crate::spin::postgres::{Connection, ParameterValue, Rows};
+
+thread_local! {
+    /// Spin gives an instance many requests, but may end it at any time.
+    static DATABASE: RefCell<Option<Database>> = const { RefCell::new(None) };
+}
+
+/// The databases that this component can read from. Clones share everything.
+///
+/// It writes a line to standard error for each request that did not get its answer from the first candidate.
+#[derive(Clone)]
+pub struct Database(Rc<Reader>);
+
+impl Database {
+    /// The one of this instance, made from Spin's variables at its first request: `database_url`, `primary_region`,
+    /// `fly_region`, `replica_port`, `deadline_ms`, `lease_ms`. `started` is the moment at which the request came in; its
+    /// deadline bounds how long the variables may take.
+    ///
+    /// # Errors
+    /// [`Problem::Misconfigured`] names the first variable that cannot be resolved in time or makes no sense.
+    pub async fn of_instance(started: Instant) -> Result<Self, Problem> {
+        if let Some(database) = DATABASE.with_borrow(Clone::clone) {
+            return Ok(database);
+        }
+        let config = config::load(started).await.map_err(misconfigured)?;
+        let database = Self::new(config).await;
+        Ok(DATABASE.with_borrow_mut(|slot| match slot {
+            // Another request came first while this one waited.
+            Some(first) => first.clone(),
+            None => {
+                database.log_no_replica();
+                slot.insert(database).clone()
+            }
+        }))
+    }
+
+    /// One for a configuration of your own, to be kept for the life of the instance.
+    pub async fn new(config: Config) -> Self {
+        Self(Reader::new(config).await)
+    }
+
+    /// The configuration it was made for.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Runs a read-only statement on the best database that answers before the deadline, which counts from `started`,
+    /// the moment at which the request came in, and collects its rows.
+    ///
+    /// # Errors
+    /// [`Problem::Unavailable`] when no candidate answered in time, [`Problem::StatementFailed`] when a database refused
+    /// the statement, [`Problem::Misconfigured`] when Spin may not connect to any of them.
+    pub async fn read(
+        &self,
+        started: Instant,
+        statement: &str,
+        params: &[ParameterValue],
+    ) -> Result<Answer<Rows>, Problem> {
+        let began = Instant::now();
+        let answer =
+            self.0.answer(started, async |connection: &Connection| connection.query(statement, params).await).await;
+        let answer = answer.map_err(|no_answer| self.problem(no_answer, began))?;
+        self.log_fallback(&answer, None, began);
+        Ok(answer)
+    }
+
+    /// The role of the best database that answers before the deadline, in two round trips: the cheapest way to see that
+    /// there is one.
+    ///
+    /// # Errors
+    /// As [`Database::read`].
+    pub async fn role(&self, started: Instant) -> Result<Answer<Role>, Problem> {
+        let began = Instant::now();
+        let answer = self.0.answer(started, role).await.map_err(|no_answer| self.problem(no_answer, began))?;
+        self.log_fallback(&answer, Some(answer.value), began);
+        self.log_role_mismatch(answer.kind, answer.value);
+        Ok(answer)
+    }
+
+    /// Logs why there was no answer, and makes it a problem.
+    fn problem(&self, no_answer: NoAnswer, began: Instant) -> Problem {
+        if no_answer.is_not_permitted() {
+            let candidates = self.0.targets.iter().map(|target| &target.candidate);
+            let error = not_allowed(self.config(), candidates);
+            log::line("misconfigured", self.config(), &[("reason", &error), ("tried", &no_answer)]);
+            return Problem::Misconfigured(error);
+        }
+        let problem = Problem::from(no_answer);
+        let ms = log::milliseconds(began.elapsed());
+        log::line(problem.name(), self.config(), &[("ms", &ms), ("tried", &problem)]);
+        problem
+    }
+
+    fn log_fallback<T>(&self, answer: &Answer<T>, role: Option<Role>, began: Instant) {
+        if answer.tried.is_empty() {
+            return;
+        }
+        let (ms, tried) = (log::milliseconds(began.elapsed()), answer.describe());
+        let mut fields: Vec<(&str, &dyn Display)> = vec![("candidate", &answer.kind)];
+        fields.extend(role.as_ref().map(|role| -> (&str, &dyn Display) { ("role", role) }));
+        fields.extend([("ms", &ms as &dyn Display), ("tried", &tried)]);
+        log::line("fell-back", self.config(), &fields);
+    }
+
+    /// Logs why there can be no replica, where that is so.
+    fn log_no_replica(&self) {
+        if let Some(why) = why_no_replica(self.config()) {
+            log::line("no-replica", self.config(), &[("reason", &why)]);
+        }
+    }
+
+    /// Logs a database that has another role than its candidate should have, once for each instance.
+    fn log_role_mismatch(&self, kind: CandidateKind, role: Role) {
+        let target = self.0.targets.iter().find(|target| target.candidate.kind == kind);
+        if let Some(target) = target
+            && target.candidate.expected != role
+            && !target.role_mismatch_logged.replace(true)
+        {
+            let expected = target.candidate.expected;
+            log::line(
+                "unexpected-role",
+                self.config(),
+                &[("candidate", &kind), ("role", &role), ("expected", &expected)],
+            );
+        }
+    }
+}
+
+/// Logs what is wrong, where there is no configuration yet, and makes it a problem.
+fn misconfigured(error: ConfigError) -> Problem {
+    log::write(format!("event=misconfigured reason={}", log::quoted(&error.to_string())));
+    Problem::Misconfigured(error)
+}

@@ -1,0 +1,157 @@
+//! One connection shared by the requests of this instance, for a short while.
+//!
+//! Spin's pool is shared by every instance and waits without bound. An instance that keeps a connection starves the
+//! others, and one that opens a connection for each request pays a round trip each time. Here requests share one, on
+//! which the driver pipelines their statements. It goes back when no request has come for a tick or two of the timer,
+//! when its lease ends, or at once where it had to be waited for. One request opens it while the others wait for it.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use super::signal::{self, Notifier};
+use super::timer::keep_while;
+use crate::rules::database_url::DatabaseUrl;
+use crate::rules::failure::Failure;
+use crate::spin::postgres::Connection;
+
+/// A checkout that is faster than this did not wait for others, even on a busy machine.
+const FAST_CHECKOUT: Duration = Duration::from_millis(10);
+
+/// For how many of its round trips the connection to a far database may be shared, where that is longer than the lease.
+/// A checkout is one more round trip before the two of a statement: with a lease of four, every other request paid it.
+const FAR_ROUND_TRIPS: u32 = 16;
+
+/// For how long it may be shared at most: half of the default deadline, for those who wait for it.
+const LONGEST: Duration = Duration::from_millis(2_500);
+
+/// A connection that several requests use at once. It goes back to Spin when the last of them drops it.
+pub(crate) struct Lease {
+    connection: Connection,
+    /// How long the checkout took.
+    checkout: Duration,
+    /// From when on no other request may use it.
+    ends: Cell<Instant>,
+    poisoned: Cell<bool>,
+    /// Whether a request has come since the last tick, or was still using it then.
+    used: Cell<bool>,
+}
+
+impl Lease {
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        !self.poisoned.get() && now < self.ends.get()
+    }
+
+    /// Keeps the connection for the requests to come, until the lease ends or none has come for a tick or two. Not where
+    /// it had to be waited for: others are waiting, too. `statement` is how long the first statement on it took.
+    pub(crate) async fn keep(self: Rc<Self>, statement: Duration) {
+        // A checkout is one round trip, a statement two.
+        if self.checkout > FAST_CHECKOUT.max(statement * 3 / 4) {
+            return;
+        }
+        let far = Instant::now() + (self.checkout.min(statement) * FAR_ROUND_TRIPS).min(LONGEST);
+        self.ends.set(self.ends.get().max(far));
+        keep_while(move |now| {
+            let in_use = Rc::strong_count(&self) > 1;
+            self.is_fresh(now) && self.used.replace(in_use)
+        })
+        .await;
+    }
+
+    /// Keeps later requests off this connection: it saw an error or a time-out.
+    pub(crate) fn poison(&self) {
+        self.poisoned.set(true);
+    }
+}
+
+/// Whether this request opened the connection or found it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Opened,
+    Reused,
+}
+
+type Outcome = Result<Rc<Lease>, Failure>;
+
+/// The connection of one candidate.
+#[derive(Default)]
+pub(crate) struct SharedConnection {
+    /// Weak, so that only the requests in flight and the timer keep it.
+    current: RefCell<Weak<Lease>>,
+    /// There while a request opens the next connection.
+    opening: RefCell<Option<Rc<InFlightOpen>>>,
+}
+
+/// One request opens a connection, others wait for it (single-flight).
+#[derive(Default)]
+struct InFlightOpen {
+    /// Not set where the request that opens it was dropped at its own deadline.
+    outcome: OnceCell<Outcome>,
+    waiters: RefCell<Vec<Notifier>>,
+}
+
+impl SharedConnection {
+    /// A connection that is shared for as long as `lease`, or somewhat longer where the database is far. Waits without
+    /// bound for Spin: the caller drops the future when its time is over, and the next one that waits for the connection
+    /// opens it in its place.
+    pub(crate) async fn acquire(&self, url: &DatabaseUrl, lease: Duration) -> Result<(Rc<Lease>, Origin), Failure> {
+        loop {
+            if let Some(current) = self.usable() {
+                return Ok((current, Origin::Reused));
+            }
+            let Some(opening) = self.opening.borrow().clone() else { break };
+            let (notifier, mut notified) = signal::channel();
+            opening.waiters.borrow_mut().push(notifier);
+            notified.wait().await;
+            if let Some(outcome) = opening.outcome.get() {
+                return outcome.clone().map(|lease| (lease, Origin::Reused));
+            }
+        }
+        let guard = OpenGuard::take(self);
+        let began = Instant::now();
+        let outcome = Connection::open(url).await.map(|connection| {
+            let opened = Instant::now();
+            let (poisoned, used) = (Cell::new(false), Cell::new(true));
+            Rc::new(Lease { connection, checkout: opened - began, ends: Cell::new(opened + lease), poisoned, used })
+        });
+        Ok((guard.finish(outcome)?, Origin::Opened))
+    }
+
+    fn usable(&self) -> Option<Rc<Lease>> {
+        let current = self.current.borrow().upgrade()?;
+        current.used.set(true);
+        current.is_fresh(Instant::now()).then_some(current)
+    }
+}
+
+/// The right to open the next connection. Dropping it, finished or not, wakes those who wait.
+struct OpenGuard<'a> {
+    shared: &'a SharedConnection,
+    opening: Rc<InFlightOpen>,
+}
+
+impl<'a> OpenGuard<'a> {
+    fn take(shared: &'a SharedConnection) -> Self {
+        let opening = Rc::new(InFlightOpen::default());
+        *shared.opening.borrow_mut() = Some(Rc::clone(&opening));
+        Self { shared, opening }
+    }
+
+    fn finish(self, outcome: Outcome) -> Outcome {
+        if let Ok(lease) = &outcome {
+            *self.shared.current.borrow_mut() = Rc::downgrade(lease);
+        }
+        self.opening.outcome.get_or_init(|| outcome).clone()
+    }
+}
+
+impl Drop for OpenGuard<'_> {
+    fn drop(&mut self) {
+        self.shared.opening.take();
+        self.opening.waiters.take();
+    }
+}

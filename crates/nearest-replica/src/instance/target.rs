@@ -1,0 +1,151 @@
+//! One candidate as the requests of an instance share it, and how a statement is run on it: on the shared connection
+//! first, and on fresh ones where they may help.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::breaker::SharedBreaker;
+use super::connection::{Lease, Origin, SharedConnection};
+use super::timer::timeout_at;
+use crate::rules::budget::Place;
+use crate::rules::candidates::Candidate;
+use crate::rules::database_url::DatabaseUrl;
+use crate::rules::failure::Failure;
+use crate::rules::recovery::{Recovery, is_slow};
+use crate::rules::role::Role;
+use crate::spin::postgres::Connection;
+
+/// One candidate.
+pub(crate) struct Target {
+    pub(crate) candidate: Candidate,
+    pub(crate) breaker: SharedBreaker,
+    /// Whether an unexpected role was logged already.
+    pub(crate) role_mismatch_logged: Cell<bool>,
+    shared: SharedConnection,
+    /// For a connection out of another pool than the shared one.
+    isolated_url: DatabaseUrl,
+}
+
+/// Which connection a statement runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// The one that the requests of the instance share.
+    Shared,
+    /// One that nobody else waits for, out of a pool of its own.
+    Dedicated,
+}
+
+/// Why a statement failed, and on which connection to try it again, if at all.
+type Failed = (Failure, Option<Use>);
+
+/// Nothing came back in time. If there is time left, it is for a connection that nobody else waits for.
+const OUT_OF_TIME: Failed = (Failure::TimedOut, Some(Use::Dedicated));
+
+impl Target {
+    pub(crate) fn new(candidate: Candidate) -> Self {
+        Self {
+            breaker: SharedBreaker::new(&candidate.url),
+            role_mismatch_logged: Cell::new(false),
+            shared: SharedConnection::default(),
+            isolated_url: candidate.url.clone().with_separate_pool(),
+            candidate,
+        }
+    }
+
+    /// Runs a statement within `budget`, and again where that may help.
+    pub(crate) async fn attempt<T>(
+        &self,
+        run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
+        budget: Duration,
+        place: Place,
+        lease: Duration,
+    ) -> Result<T, Failure> {
+        let end = Instant::now() + budget;
+        let mut retries = place.retries();
+        let mut connection = Use::Shared;
+        loop {
+            let outcome = match connection {
+                Use::Shared => self.on_shared(run, end, place, lease).await,
+                Use::Dedicated => timeout_at(end, self.on_dedicated(run)).await.unwrap_or(Err(OUT_OF_TIME)),
+            };
+            let (failure, next) = match outcome {
+                Ok(value) => return Ok(value),
+                Err(failed) => failed,
+            };
+            match next {
+                Some(next) if retries > 0 && Instant::now() < end => connection = next,
+                Some(_) | None => return Err(failure),
+            }
+            retries -= 1;
+        }
+    }
+
+    async fn on_shared<T>(
+        &self,
+        run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
+        end: Instant,
+        place: Place,
+        lease: Duration,
+    ) -> Result<T, Failed> {
+        let acquiring = self.shared.acquire(&self.candidate.url, lease);
+        // Spin's pool may hand out a connection on which a statement is stuck, and waits for it.
+        let acquired = timeout_at(if place.is_main() { halfway_to(end) } else { end }, acquiring);
+        let (lease, origin) = acquired.await.ok_or(OUT_OF_TIME)?.map_err(|failure| (failure, None))?;
+        let mut guard = PoisonOnDrop(Some(&lease));
+        let end = match origin {
+            Origin::Opened => end,
+            // It may be stuck behind the statement of another request: leave time for a dedicated connection.
+            Origin::Reused => halfway_to(end),
+        };
+        let began = Instant::now();
+        let outcome = timeout_at(end, run(lease.connection())).await.ok_or(OUT_OF_TIME)?;
+        let value = outcome.map_err(retry)?;
+        guard.0 = None;
+        if origin == Origin::Opened {
+            Rc::clone(&lease).keep(began.elapsed()).await;
+        }
+        Ok(value)
+    }
+
+    async fn on_dedicated<T>(&self, run: &impl AsyncFn(&Connection) -> Result<T, Failure>) -> Result<T, Failed> {
+        let value = async { run(&Connection::open(&self.isolated_url).await?).await };
+        value.await.map_err(retry)
+    }
+
+    /// The role of the database, on a connection of its own. Waits without bound.
+    pub(crate) async fn probe(&self) -> Result<Role, Failure> {
+        role(&Connection::open(&self.isolated_url).await?).await
+    }
+}
+
+/// The role of the database behind a connection.
+pub(crate) async fn role(connection: &Connection) -> Result<Role, Failure> {
+    let rows = connection.execute(Role::STATEMENT, &[]).await?;
+    Role::from_rows(rows).ok_or_else(|| Failure::Unusable(format!("{} has returned {rows} rows", Role::STATEMENT)))
+}
+
+fn halfway_to(end: Instant) -> Instant {
+    end - end.saturating_duration_since(Instant::now()) / 2
+}
+
+/// Where to try a statement again after a failure; a slow one where it holds up nobody.
+fn retry(failure: Failure) -> Failed {
+    let next = match Recovery::after(&failure) {
+        Recovery::Retry if is_slow(&failure) => Some(Use::Dedicated),
+        Recovery::Retry => Some(Use::Shared),
+        Recovery::FailOver | Recovery::Fail => None,
+    };
+    (failure, next)
+}
+
+/// Poisons a connection unless the statement on it went well, also when the statement is dropped.
+struct PoisonOnDrop<'a>(Option<&'a Lease>);
+
+impl Drop for PoisonOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(lease) = self.0 {
+            lease.poison();
+        }
+    }
+}

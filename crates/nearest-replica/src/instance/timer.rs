@@ -1,0 +1,155 @@
+//! The one timer of an instance. If each request had a timer of its own, it would have to cancel a call of the host when
+//! its answer is there. That is expensive: it stops the whole instance until the host has let go, and costs as much CPU
+//! time as a tenth of a read (`make bench`, "what our own rules cost").
+//!
+//! While something waits or is kept, one task of the instance ticks. It belongs to the request that started it, and goes
+//! on after that request's response.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use spin_sdk::time::sleep;
+
+use super::signal::{self, Notified, Notifier, spawn_detached};
+
+/// The longest time between two ticks: how late a sleep may end that was shorter.
+const TICK: Duration = Duration::from_millis(25);
+
+#[derive(Default)]
+struct Timer {
+    running: Cell<bool>,
+    due: RefCell<Vec<Due>>,
+    last_number: Cell<u64>,
+    /// The channels of sleeps that are over: as many as there ever were at once.
+    spare: RefCell<Vec<(Notifier, Notified)>>,
+    /// Called at each tick until they say `false`.
+    kept: RefCell<Vec<Box<Keep>>>,
+}
+
+/// Whether to keep something for longer, at the time of a tick.
+type Keep = dyn Fn(Instant) -> bool;
+
+/// A sleep that has not ended.
+struct Due {
+    number: u64,
+    at: Instant,
+    notifier: Notifier,
+}
+
+thread_local! {
+    static TIMER: Timer = Timer::default();
+}
+
+/// Ends at a certain time, unless it is dropped before.
+struct Sleep {
+    number: u64,
+    notified: Option<Notified>,
+}
+
+impl Sleep {
+    fn until(at: Instant) -> Self {
+        let (number, notified) = TIMER.with(|timer| {
+            let (notifier, notified) = timer.spare.borrow_mut().pop().unwrap_or_else(signal::channel);
+            let number = timer.last_number.get() + 1;
+            timer.last_number.set(number);
+            timer.due.borrow_mut().push(Due { number, at, notifier });
+            (number, notified)
+        });
+        Self { number, notified: Some(notified) }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        TIMER.with(|timer| {
+            let mut due = timer.due.borrow_mut();
+            let mine = due.iter().position(|due| due.number == self.number).map(|index| due.swap_remove(index));
+            // It did not end: the next sleep can have its channel.
+            timer.spare.borrow_mut().extend(mine.map(|due| due.notifier).zip(self.notified.take()));
+        });
+    }
+}
+
+/// Calls `keep` at each tick until it says `false`.
+pub(crate) async fn keep_while(keep: impl Fn(Instant) -> bool + 'static) {
+    TIMER.with(|timer| timer.kept.borrow_mut().push(Box::new(keep)));
+    start().await;
+}
+
+async fn start() {
+    if !TIMER.with(|timer| timer.running.replace(true)) {
+        spawn_detached(run()).await;
+    }
+}
+
+async fn run() {
+    /// However it ends, the next sleep finds no timer and starts one; those that wait look at the clock and sleep again.
+    struct Ended;
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            TIMER.with(|timer| {
+                timer.running.set(false);
+                timer.due.take();
+                timer.kept.take();
+            });
+        }
+    }
+    let _ended = Ended;
+    while let Some(next) = TIMER.with(Timer::next_tick) {
+        sleep(next).await;
+        TIMER.with(|timer| timer.fire_due(Instant::now()));
+    }
+}
+
+impl Timer {
+    /// How long until the next tick; nothing where nobody needs one.
+    fn next_tick(&self) -> Option<Duration> {
+        let due = self.due.borrow();
+        let first = due.iter().map(|due| due.at).min();
+        if first.is_none() && self.kept.borrow().is_empty() {
+            return None;
+        }
+        Some(first.map_or(TICK, |first| first.saturating_duration_since(Instant::now()).min(TICK)))
+    }
+
+    fn fire_due(&self, now: Instant) {
+        self.due.borrow_mut().retain(|due| due.at > now);
+        self.kept.borrow_mut().retain(|keep| keep(now));
+    }
+}
+
+/// The result of a future, or nothing when it is not there after `limit`; the future is dropped then.
+pub(crate) async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    timeout_at(Instant::now() + limit, future).await
+}
+
+/// The result of a future, or nothing when it is not there at `end`; the future is dropped then.
+pub(crate) async fn timeout_at<T>(end: Instant, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Some(result);
+    }
+    // A sleep may end early, where the timer was cut off with the request that had started it.
+    while Instant::now() < end {
+        let mut sleep = Sleep::until(end);
+        start().await;
+        let mut sleeping = pin!(sleep.notified.as_mut()?.wait());
+        // The future was polled a moment ago, and wakes this task for what has happened since.
+        let mut polled = true;
+        let result = poll_fn(|cx| {
+            if !std::mem::take(&mut polled)
+                && let Poll::Ready(result) = future.as_mut().poll(cx)
+            {
+                return Poll::Ready(Some(result));
+            }
+            sleeping.as_mut().poll(cx).map(|()| None)
+        });
+        if let Some(result) = result.await {
+            return Some(result);
+        }
+    }
+    None
+}

@@ -1,0 +1,123 @@
+//! A read that answers from the best database that can: one deadline, retries, fall-back, and back to the replica when it
+//! answers again.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+
+use crate::instance::signal::spawn_detached;
+use crate::instance::target::Target;
+use crate::instance::timer::timeout;
+use crate::log;
+use crate::outcome::{Answer, Attempt, NoAnswer};
+use crate::rules::breaker::{COOL_DOWN, State};
+use crate::rules::budget::{Place, answer_by};
+use crate::rules::candidates::candidates;
+use crate::rules::config::Config;
+use crate::rules::failure::Failure;
+use crate::rules::recovery::Recovery;
+use crate::spin::postgres::Connection;
+
+/// Reads for one [`Config`], for as long as the instance lives.
+pub(crate) struct Reader {
+    pub(crate) config: Config,
+    pub(crate) targets: Vec<Target>,
+}
+
+/// The type that wit-bindgen's own executor has, so that the code for it is there once.
+type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+impl Reader {
+    /// Works out the candidates, and asks what other instances know about them.
+    pub(crate) async fn new(config: Config) -> Rc<Self> {
+        let targets: Vec<_> = candidates(&config).into_iter().map(Target::new).collect();
+        if targets.len() > 1 {
+            // All at once, so that it takes no longer than the slowest.
+            let refreshes = targets.iter().map(|target| -> Task<'_> { Box::pin(target.breaker.refresh()) });
+            refreshes.collect::<FuturesUnordered<_>>().collect::<()>().await;
+        }
+        Rc::new(Self { config, targets })
+    }
+
+    /// Runs a statement on the best database that answers before the deadline, which counts from `started`.
+    ///
+    /// # Errors
+    /// When no candidate answered, or when the statement itself is at fault.
+    pub(crate) async fn answer<T>(
+        self: &Rc<Self>,
+        started: Instant,
+        run: impl AsyncFn(&Connection) -> Result<T, Failure>,
+    ) -> Result<Answer<T>, NoAnswer> {
+        let end = answer_by(started, self.config.deadline);
+        let (order, main) = self.order().await;
+        let mut tried = Vec::new();
+        for (position, &target) in order.iter().enumerate() {
+            let left = end.saturating_duration_since(Instant::now());
+            let kind = target.candidate.kind;
+            if left.is_zero() {
+                // Nothing is known against those that there was no time for.
+                if tried.is_empty() {
+                    tried.push(Attempt { kind, failure: Failure::TimedOut });
+                }
+                break;
+            }
+            let place = Place::of(position, main, order.len());
+            let budget = place.time(left, self.config.deadline);
+            match target.attempt(&run, budget, place, self.config.lease).await {
+                Ok(value) => {
+                    target.breaker.record_success().await;
+                    return Ok(Answer { value, kind, tried });
+                }
+                Err(failure) => {
+                    let recovery = Recovery::after(&failure);
+                    tried.push(Attempt { kind, failure });
+                    match recovery {
+                        Recovery::Retry | Recovery::FailOver => target.breaker.record_failure().await,
+                        Recovery::Fail => break,
+                    }
+                }
+            }
+        }
+        Err(NoAnswer { tried })
+    }
+
+    /// The candidates whose breaker is closed and then the others, and the position of the main one: the last that is
+    /// not known to be dead. Those whose cool-down is over are probed in the background, unless others know already.
+    async fn order(self: &Rc<Self>) -> (Vec<&Target>, usize) {
+        if let [only] = self.targets.as_slice() {
+            return (vec![only], 0);
+        }
+        let mut closed = Vec::with_capacity(self.targets.len());
+        let mut open = Vec::new();
+        for (index, target) in self.targets.iter().enumerate() {
+            if target.breaker.state(Instant::now()) == State::HalfOpen {
+                target.breaker.refresh().await;
+                if target.breaker.begin_probe(Instant::now()) {
+                    spawn_detached(Self::probe(Rc::clone(self), index)).await;
+                }
+            }
+            match target.breaker.state(Instant::now()) {
+                State::Closed => closed.push(target),
+                State::Open | State::HalfOpen => open.push(target),
+            }
+        }
+        let main = if closed.is_empty() { open.len() } else { closed.len() } - 1;
+        closed.append(&mut open);
+        (closed, main)
+    }
+
+    async fn probe(self: Rc<Self>, index: usize) {
+        let target = &self.targets[index];
+        target.breaker.claim_probe().await;
+        let limit = COOL_DOWN.min(self.config.deadline / 4);
+        match timeout(limit, target.probe()).await {
+            Some(Ok(_)) => {
+                target.breaker.record_success().await;
+                log::line("recovered", &self.config, &[("candidate", &target.candidate.kind)]);
+            }
+            Some(Err(_)) | None => target.breaker.record_failure().await,
+        }
+    }
+}

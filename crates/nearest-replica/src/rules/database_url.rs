@@ -1,0 +1,195 @@
+//! `DATABASE_URL`, taken apart by the `url` crate and never edited as text.
+//!
+//! A value that gets through here means to Spin's own Postgres client what it means here. That client knows a closed
+//! list of parameters, and refuses Unix sockets and IPv6 literals (tokio-postgres `config.rs`, Spin
+//! `factor-outbound-pg`). Where `url` would read a value as browsers do and that client would not (a database named
+//! `.`, a line break), the value is refused. Lists of hosts (`a:5432,b:5433`) are taken, as both libpq and that client
+//! take them.
+
+use std::fmt;
+
+use anyhow::{Result, anyhow, bail, ensure};
+use percent_encoding::percent_decode_str;
+use url::{Position, Url};
+
+use super::host::{HostKind, Network};
+use super::url_parameters::{Parameters, check_no_socket};
+
+const EXAMPLE: &str = "write `postgres://user:password@host:5432/database`";
+const SCHEMES: [&str; 2] = ["postgres", "postgresql"];
+
+/// A database URL that is fit to be given to Spin. Its `Debug` form holds neither user nor password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    /// Without parameters; with a placeholder for its host where `hosts` has several or none.
+    url: Url,
+    /// A list of hosts with their ports, or nothing where a parameter names the host.
+    hosts: Option<String>,
+    parameters: Parameters,
+}
+
+impl DatabaseUrl {
+    /// Reads the value of `DATABASE_URL`.
+    ///
+    /// # Errors
+    /// Says what to write instead, without repeating any part of the value that could be secret.
+    pub(crate) fn parse(value: &str) -> Result<Self> {
+        let value = value.trim();
+        ensure!(!value.is_empty(), "is empty: {EXAMPLE}");
+        ensure!(!value.contains(['\t', '\n', '\r']), "has a line break or a tab in it: write it in one line");
+        let Some((scheme, rest)) = value.split_once("://") else { bail!("is not a URL: {EXAMPLE}") };
+        let Some(scheme) = SCHEMES.into_iter().find(|known| scheme.eq_ignore_ascii_case(known)) else {
+            bail!("does not start with `postgres://` or `postgresql://`: write it as one of them");
+        };
+        let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (credentials, hosts) = authority.rsplit_once('@').map_or(("", authority), |(c, h)| (c, h));
+        let user = &authority[..authority.len() - hosts.len()];
+        check_hosts(hosts)?;
+        // The rest of a password that was not percent-encoded.
+        ensure!(
+            !tail.contains(['@', '#']),
+            "has an `@` or `#` behind the host: write reserved characters of the password percent-encoded (`@` as \
+             `%40`, `/` as `%2F`, `?` as `%3F`, `#` as `%23`)"
+        );
+        let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+        let parameters = Parameters::parse(query)?;
+        let named = ["host", "hostaddr"].iter().any(|name| parameters.get(name).is_some());
+        let (host, list) = match hosts {
+            list if list.contains(',') => ("list".to_owned(), Some(list.to_owned())),
+            "" if named => ("parameter".to_owned(), Some(String::new())),
+            // libpq would take a Unix socket, or this machine where there is none.
+            port if port.is_empty() || port.starts_with(':') => (format!("localhost{port}"), None),
+            host => (host.to_owned(), None),
+        };
+        let url = Url::parse(&format!("{scheme}://{user}{host}/{}", path.strip_prefix('/').unwrap_or(path)))
+            .map_err(not_a_url)?;
+        if !user.is_empty() && url.username().is_empty() && parameters.get("user").is_none() {
+            bail!("has an `@` without a user before it: {EXAMPLE}");
+        }
+        let decoded = |text| percent_decode_str(text).collect::<Vec<_>>();
+        ensure!(
+            decoded(url.path().trim_start_matches('/')) == decoded(path.trim_start_matches('/')),
+            "has a database name with `.` or `..` in it, which a URL takes for a way up: write the name as a \
+             parameter, such as `postgres://host/?dbname=.`"
+        );
+        for text in [credentials.split(':').next().unwrap_or_default(), path] {
+            ensure!(percent_decode_str(text).decode_utf8().is_ok(), "is not UTF-8 where it is percent-encoded");
+        }
+        Ok(Self { url, hosts: list, parameters })
+    }
+
+    /// What the host stands for.
+    #[must_use]
+    pub fn host_kind(&self) -> HostKind {
+        let pinned = ["host", "hostaddr", "port"].iter().any(|name| self.parameters.get(name).is_some());
+        if self.hosts.is_some() || pinned { HostKind::Pinned } else { HostKind::of(self.host()) }
+    }
+
+    /// The network on the way to the host.
+    pub(crate) fn network(&self) -> Network {
+        let elsewhere = ["host", "hostaddr"].iter().any(|name| self.parameters.get(name).is_some());
+        if self.hosts.is_some() || elsewhere { Network::Elsewhere } else { Network::of(self.host()) }
+    }
+
+    /// The host, or the list of hosts with their ports.
+    pub(crate) fn host(&self) -> &str {
+        self.hosts.as_deref().unwrap_or_else(|| self.url.host_str().unwrap_or_default())
+    }
+
+    /// The port, which is Postgres's own 5432 where the URL has none.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.url.port().unwrap_or(5432)
+    }
+
+    /// The path of the URL: a `/` and the name of the database.
+    pub(crate) fn path(&self) -> &str {
+        self.url.path()
+    }
+
+    /// The same URL for another port, and another host where one is given.
+    pub(crate) fn at(&self, host: Option<&str>, port: u16) -> Self {
+        let mut url = self.url.clone();
+        if let Some(host) = host {
+            url.set_host(Some(host)).expect("made of a region, an app and dots");
+        }
+        url.set_port(Some(port)).expect("a URL with a host may have a port");
+        Self { url, hosts: None, parameters: self.parameters.clone() }
+    }
+
+    /// The same URL with a parameter that the user did not give; `value` is already percent-encoded.
+    pub(crate) fn with_default(mut self, name: &str, value: &str) -> Self {
+        if self.parameters.get(name).is_none() {
+            self.parameters.push(name, value);
+        }
+        self
+    }
+
+    /// The same URL without a parameter.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.parameters.remove(name);
+        self
+    }
+
+    /// The same address with its `application_name` written twice. Spin keeps a pool for each text of a URL, so this one
+    /// has no connections that hang with those of the first.
+    pub(crate) fn with_separate_pool(mut self) -> Self {
+        // Of two, the last counts.
+        if let Some(name) = self.parameters.get("application_name").map(str::to_owned) {
+            self.parameters.push("application_name", &name);
+        }
+        self
+    }
+
+    /// The whole URL, password and all: for Spin only.
+    #[must_use]
+    pub fn expose_secret(&self) -> String {
+        let mut url = match &self.hosts {
+            None => self.url[..].to_owned(),
+            Some(hosts) => [&self.url[..Position::BeforeHost], hosts, &self.url[Position::BeforePath..]].concat(),
+        };
+        self.parameters.write_to(&mut url);
+        url
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({}:{})", self.host(), self.port())
+    }
+}
+
+/// Hosts that Spin can connect to, each with a port or without.
+fn check_hosts(hosts: &str) -> Result<()> {
+    ensure!(
+        !hosts.contains('['),
+        "has an IPv6 address for a host, which Spin refuses: write a name such as `<app>.flycast`"
+    );
+    for each in hosts.split(',') {
+        check_no_socket(each)?;
+        let (host, port) = each.split_once(':').unwrap_or((each, ""));
+        // Nothing but a port is this machine.
+        let host = if host.is_empty() && !hosts.contains(',') { "localhost" } else { host };
+        let of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if !host.bytes().all(of_a_name) {
+            return Err(not_a_url("invalid host"));
+        }
+        ensure!(
+            !host.trim_end_matches('.').split('.').any(str::is_empty),
+            "has a host with an empty name in it, such as `.flycast` without its app: write `<app>.flycast`"
+        );
+        match Url::parse(&format!("postgres://{host}:{port}")) {
+            Ok(url) if url.port() != Some(0) => {}
+            Ok(_) => return Err(not_a_url("invalid port number")),
+            Err(why) => return Err(not_a_url(why)),
+        }
+    }
+    Ok(())
+}
+
+fn not_a_url(why: impl fmt::Display) -> anyhow::Error {
+    anyhow!(
+        "is not a URL ({why}): write reserved characters of the password percent-encoded (`@` as `%40`, `:` as `%3A`, \
+         `/` as `%2F`, `?` as `%3F`, `#` as `%23`)"
+    )
+}

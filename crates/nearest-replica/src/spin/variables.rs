@@ -1,0 +1,18 @@
+//! Spin's variables.
+
+use anyhow::{Result, bail};
+use spin_sdk::variables::{self, Error};
+
+/// The value of a variable. Waits without bound for a provider on the network, such as a vault.
+///
+/// # Errors
+/// With Spin's own text; says where to set the variable.
+pub(crate) async fn get(name: &str) -> Result<String> {
+    let why = match variables::get(name).await {
+        Ok(value) => return Ok(value),
+        Err(Error::InvalidName(text) | Error::Undefined(text) | Error::Provider(text) | Error::Other(text)) => text,
+    };
+    // With RUST_BACKTRACE set, Spin appends a backtrace.
+    let why = why.lines().next().unwrap_or_default();
+    bail!("cannot be resolved by Spin ({why}): set it in spin.toml or the environment")
+}
