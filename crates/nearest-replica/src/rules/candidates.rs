@@ -348,7 +348,7 @@ mod tests {
             ("postgres://u@%66ra.internal/app", "invalid host"),
             ("postgres://@h/app", "without a user before it"),
             ("postgres://:p@h/app", "without a user before it"),
-            ("postgres://u:ss@h\n/app", "write it in one line"),
+            ("postgres://u:ss@h\t/app", "write it in one line"),
             ("postgres://u@h/.", "`postgres://host/?dbname=.`"),
             ("postgres://u@h/a/../b", "`postgres://host/?dbname=.`"),
             ("postgres://u@h/%2e%2E", "`postgres://host/?dbname=.`"),

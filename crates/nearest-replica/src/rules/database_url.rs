@@ -42,8 +42,8 @@ impl DatabaseUrl {
             bail!("does not start with `postgres://` or `postgresql://`: write it as one of them");
         };
         let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let (credentials, hosts) = authority.rsplit_once('@').map_or(("", authority), |(c, h)| (c, h));
-        let user = &authority[..authority.len() - hosts.len()];
+        // `user:password@`; an `@` of the password need not be percent-encoded.
+        let (userinfo, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
         check_hosts(hosts)?;
         // The rest of a password that was not percent-encoded.
         ensure!(
@@ -53,17 +53,16 @@ impl DatabaseUrl {
         );
         let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
         let parameters = Parameters::parse(query)?;
-        let named = ["host", "hostaddr"].iter().any(|name| parameters.get(name).is_some());
         let (host, list) = match hosts {
             list if list.contains(',') => ("list".to_owned(), Some(list.to_owned())),
-            "" if named => ("parameter".to_owned(), Some(String::new())),
+            "" if parameters.has_any(&["host", "hostaddr"]) => ("parameter".to_owned(), Some(String::new())),
             // libpq would take a Unix socket, or this machine where there is none.
             port if port.is_empty() || port.starts_with(':') => (format!("localhost{port}"), None),
             host => (host.to_owned(), None),
         };
-        let url = Url::parse(&format!("{scheme}://{user}{host}/{}", path.strip_prefix('/').unwrap_or(path)))
+        let url = Url::parse(&format!("{scheme}://{userinfo}{host}/{}", path.strip_prefix('/').unwrap_or(path)))
             .map_err(not_a_url)?;
-        if !user.is_empty() && url.username().is_empty() && parameters.get("user").is_none() {
+        if !userinfo.is_empty() && url.username().is_empty() && parameters.get("user").is_none() {
             bail!("has an `@` without a user before it: {EXAMPLE}");
         }
         let decoded = |text| percent_decode_str(text).collect::<Vec<_>>();
@@ -72,8 +71,11 @@ impl DatabaseUrl {
             "has a database name with `.` or `..` in it, which a URL takes for a way up: write the name as a \
              parameter, such as `postgres://host/?dbname=.`"
         );
-        for text in [credentials.split(':').next().unwrap_or_default(), path] {
-            ensure!(percent_decode_str(text).decode_utf8().is_ok(), "is not UTF-8 where it is percent-encoded");
+        for text in [userinfo.split([':', '@']).next().unwrap_or_default(), path] {
+            ensure!(
+                percent_decode_str(text).decode_utf8().is_ok(),
+                "is not UTF-8 once it is decoded: write it in UTF-8, percent-encoded"
+            );
         }
         Ok(Self { url, hosts: list, parameters })
     }
@@ -81,14 +83,14 @@ impl DatabaseUrl {
     /// What the host stands for.
     #[must_use]
     pub fn host_kind(&self) -> HostKind {
-        let pinned = ["host", "hostaddr", "port"].iter().any(|name| self.parameters.get(name).is_some());
-        if self.hosts.is_some() || pinned { HostKind::Pinned } else { HostKind::of(self.host()) }
+        let pinned = self.hosts.is_some() || self.parameters.has_any(&["host", "hostaddr", "port"]);
+        if pinned { HostKind::Pinned } else { HostKind::of(self.host()) }
     }
 
     /// The network on the way to the host.
     pub(crate) fn network(&self) -> Network {
-        let elsewhere = ["host", "hostaddr"].iter().any(|name| self.parameters.get(name).is_some());
-        if self.hosts.is_some() || elsewhere { Network::Elsewhere } else { Network::of(self.host()) }
+        let others = self.hosts.is_some() || self.parameters.has_any(&["host", "hostaddr"]);
+        if others { Network::Elsewhere } else { Network::of(self.host()) }
     }
 
     /// The host, or the list of hosts with their ports.
