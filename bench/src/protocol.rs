@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use host_tests::counting_proxy::{CountingProxy, MessageCounts};
 use host_tests::postgres::Cluster;
-use host_tests::wire::{Tally, Wire};
 
 use crate::contender::{Application, Contender, REGION};
 use crate::figures::{Figures, Spreads, figures, spreads_of_each};
@@ -26,17 +26,17 @@ pub async fn measure(
     rounds: usize,
     length: Duration,
 ) -> Result<BTreeMap<usize, Spreads>> {
-    let wire = Wire::before(cluster.server(REGION).address()).await?;
+    let proxy = CountingProxy::before(cluster.server(REGION).address()).await?;
     let ours = Contender::application("ours", spin, Application::Ours);
-    let server = ours.start_at(cluster.primary().address(), wire.address(), &[]).await?;
+    let server = ours.start_at(cluster.primary().address(), proxy.address(), &[]).await?;
     let mut measured: BTreeMap<usize, Vec<Figures>> = BTreeMap::new();
     for round in 1..=rounds {
         for clients in CLIENTS {
             let load = Load::warm_up(server.address(), clients, WARM_UP).await?;
-            let before = wire.tally();
+            let before = proxy.counts();
             tokio::time::sleep(length).await;
             let outcome = load.seen();
-            let mut each = per_request(wire.tally().since(before), outcome.answered);
+            let mut each = per_request(proxy.counts().since(before), outcome.answered);
             #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
             let failed = (outcome.failed + load.end().await?.failed) as f64;
             each.insert("failed".to_owned(), failed);
@@ -48,13 +48,13 @@ pub async fn measure(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
-fn per_request(tally: Tally, requests: u64) -> Figures {
+fn per_request(counts: MessageCounts, requests: u64) -> Figures {
     let each = |count: u64| count as f64 / (requests as f64).max(1.0);
     figures([
-        ("round_trips", each(tally.round_trips)),
-        ("messages", each(tally.messages)),
-        ("closed_behind", each(tally.closed_behind)),
-        ("checkouts_per_request", each(tally.checkouts)),
-        ("new_connections_per_request", each(tally.connections)),
+        ("round_trips", each(counts.round_trips)),
+        ("messages", each(counts.messages)),
+        ("closed_behind", each(counts.closed_behind)),
+        ("checkouts_per_request", each(counts.checkouts)),
+        ("new_connections_per_request", each(counts.connections)),
     ])
 }

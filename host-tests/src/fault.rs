@@ -21,8 +21,8 @@ pub enum Fault {
     Refuse,
     /// Connections are taken and kept, and nothing gets through, in either direction.
     Stall,
-    /// Questions get through; of each answer only the first byte does.
-    StallMidAnswer,
+    /// Requests get through; of each response only the first byte does.
+    StallMidResponse,
     /// Every connection, old and new, ends with a TCP reset.
     Reset,
     /// Everything takes this much longer, in each direction.
@@ -117,10 +117,10 @@ impl Link {
         let broken = {
             let (from_client, to_client) = client.split();
             let (from_server, to_server) = server.split();
-            let questions = self.clone().carry(from_client, to_server, Way::Question);
-            let answers = self.clone().carry(from_server, to_client, Way::Answer);
+            let requests = self.clone().carry(from_client, to_server, Direction::Request);
+            let responses = self.clone().carry(from_server, to_client, Direction::Response);
             tokio::select! {
-                _ = async { tokio::join!(questions, answers) } => false,
+                _ = async { tokio::join!(requests, responses) } => false,
                 _ = state.wait_for(|fault| matches!(fault, Fault::Refuse | Fault::Reset)) => true,
             }
         };
@@ -131,11 +131,11 @@ impl Link {
         }
     }
 
-    /// Carries bytes one way, as long as the fault lets it. What is delayed does not hold up what comes behind it any
-    /// longer: bytes are under way together, as on a long cable.
-    async fn carry(self, from: ReadHalf<'_>, to: WriteHalf<'_>, way: Way) {
+    /// Carries bytes in one direction, as long as the fault lets it. A delay does not add up: the bytes behind are under
+    /// way at the same time, as on a long cable.
+    async fn carry(self, from: ReadHalf<'_>, to: WriteHalf<'_>, direction: Direction) {
         let (under_way_to, under_way) = mpsc::unbounded_channel();
-        tokio::join!(self.clone().send(from, under_way_to), self.deliver(under_way, to, way));
+        tokio::join!(self.clone().send(from, under_way_to), self.deliver(under_way, to, direction));
     }
 
     async fn send(mut self, mut from: ReadHalf<'_>, under_way: mpsc::UnboundedSender<(Instant, Vec<u8>)>) {
@@ -157,7 +157,7 @@ impl Link {
         mut self,
         mut under_way: mpsc::UnboundedReceiver<(Instant, Vec<u8>)>,
         mut to: WriteHalf<'_>,
-        way: Way,
+        direction: Direction,
     ) {
         while let Some((due, bytes)) = under_way.recv().await {
             if due > Instant::now() {
@@ -165,9 +165,9 @@ impl Link {
             }
             let mut rest = bytes.as_slice();
             let fault = *self.state.borrow_and_update();
-            if fault == Fault::Stall || (fault == Fault::StallMidAnswer && way == Way::Answer) {
+            if fault == Fault::Stall || (fault == Fault::StallMidResponse && direction == Direction::Response) {
                 self.hit();
-                if fault == Fault::StallMidAnswer && to.write_all(&rest[..1]).await.is_ok() {
+                if fault == Fault::StallMidResponse && to.write_all(&rest[..1]).await.is_ok() {
                     rest = &rest[1..];
                 }
                 let _ = self.state.wait_for(|now| *now != fault).await;
@@ -186,9 +186,9 @@ impl Link {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Question,
-    Answer,
+enum Direction {
+    Request,
+    Response,
 }
 
 async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {

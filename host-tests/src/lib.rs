@@ -2,11 +2,11 @@
 //! Machines made of the two.
 
 pub mod client;
+pub mod counting_proxy;
 pub mod fault;
 pub mod load;
 pub mod machine;
 pub mod postgres;
 pub mod process;
 pub mod spin;
-pub mod wire;
-pub mod world;
+pub mod wait;

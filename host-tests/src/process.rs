@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use crate::client::Client;
 use crate::spin::Logs;
-use crate::world::eventually;
+use crate::wait::eventually;
 
 /// The process. Dropping it ends the process and waits for it.
 pub struct Process(Child);

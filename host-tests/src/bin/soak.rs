@@ -10,7 +10,7 @@ use host_tests::fault::{Fault, FaultProxy};
 use host_tests::load::{Load, Report, percentile, run_for};
 use host_tests::machine::{Host, Machine, Routes, Setup, build_component};
 use host_tests::postgres::{Cluster, USER};
-use host_tests::world::eventually;
+use host_tests::wait::eventually;
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -43,34 +43,34 @@ struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Trouble {
+enum Disruption {
     Link(Fault),
     Kill,
     Hang,
     Restart,
 }
 
-const TROUBLES: [Trouble; 8] = [
-    Trouble::Link(Fault::Refuse),
-    Trouble::Link(Fault::Stall),
-    Trouble::Link(Fault::StallMidAnswer),
-    Trouble::Link(Fault::Reset),
-    Trouble::Link(Fault::Delay(Duration::from_millis(30))),
-    Trouble::Kill,
-    Trouble::Hang,
-    Trouble::Restart,
+const DISRUPTIONS: [Disruption; 8] = [
+    Disruption::Link(Fault::Refuse),
+    Disruption::Link(Fault::Stall),
+    Disruption::Link(Fault::StallMidResponse),
+    Disruption::Link(Fault::Reset),
+    Disruption::Link(Fault::Delay(Duration::from_millis(30))),
+    Disruption::Kill,
+    Disruption::Hang,
+    Disruption::Restart,
 ];
 
-struct Stage {
+struct Scenario {
     cluster: Cluster,
     local: FaultProxy,
     machine: Machine,
     load: Load,
 }
 
-/// What happened to one trouble.
+/// What happened to one disruption.
 struct Episode {
-    trouble: Trouble,
+    disruption: Disruption,
     ended: Instant,
     home_after: Duration,
 }
@@ -99,21 +99,21 @@ async fn soak(arguments: &Arguments) -> Result<()> {
     let clients = usize::from(arguments.clients);
     println!("seed {seed} (again with SOAK_SEED={seed}), {} s, {clients} clients", arguments.seconds);
     build_component()?;
-    let stage = Stage::new().await?;
+    let scenario = Scenario::new().await?;
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let script = async {
-        let outcome = stage.trouble_until(end, StdRng::seed_from_u64(seed)).await;
-        stage.load.stop();
+        let outcome = scenario.disrupt_until(end, StdRng::seed_from_u64(seed)).await;
+        scenario.load.stop();
         outcome
     };
-    let (report, script) = futures::join!(stage.load.run(stage.machine.address(), clients), script);
+    let (report, script) = futures::join!(scenario.load.run(scenario.machine.address(), clients), script);
     let Script { healthy, episodes, crowds } = script?;
     let mut report = report?;
     let ratio = p99_ratio(&report, clients, healthy, &episodes);
     println!("requests of crowds: {}, up to {} in flight at once", crowds.samples.len(), crowds.most_in_flight);
     report.add(crowds);
     summary(&report, &episodes);
-    stage.nothing_is_left().await?;
+    scenario.nothing_is_left().await?;
     report.all_answered_within(DEADLINE).context("a promise is broken")?;
     let roles: Vec<_> = report.samples.iter().filter(|sample| !role_fits(&sample.served_by)).collect();
     ensure!(roles.is_empty(), "a promise is broken: {} wrong roles, such as {:?}", roles.len(), roles.first());
@@ -124,7 +124,7 @@ async fn soak(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-impl Stage {
+impl Scenario {
     async fn new() -> Result<Self> {
         let cluster = Cluster::start(&["fra"]).await?;
         let local = FaultProxy::before(cluster.server("fra").address()).await?;
@@ -139,32 +139,33 @@ impl Stage {
         Ok(Self { cluster, local, machine, load: Load::default() })
     }
 
-    /// A healthy stretch, then one trouble after another, with crowds in all but the first and in between.
-    async fn trouble_until(&self, end: Instant, mut random: StdRng) -> Result<Script> {
+    /// A healthy stretch, then one disruption after another, with crowds in all but the first and in between.
+    async fn disrupt_until(&self, end: Instant, mut random: StdRng) -> Result<Script> {
         self.home().await?;
         let from = Instant::now();
         tokio::time::sleep(Duration::from_secs(4)).await;
         let healthy = (from, Instant::now());
         let (mut episodes, mut crowds) = (Vec::new(), Report::default());
-        // How many crowds there are depends on the clock, the troubles on nothing but the seed.
+        // How many crowds there are depends on the clock, the disruptions on nothing but the seed.
         let mut random_crowds = StdRng::seed_from_u64(random.random());
         while Instant::now() < end || episodes.is_empty() {
             // The first is always the one that the healthy stretch is compared with.
-            let random_one = (TROUBLES[random.random_range(0..TROUBLES.len())], random.random_range(1_500..5_000));
+            let random_one =
+                (DISRUPTIONS[random.random_range(0..DISRUPTIONS.len())], random.random_range(1_500..5_000));
             let first = episodes.is_empty();
-            let (trouble, ms) = if first { (Trouble::Hang, 5_000) } else { random_one };
+            let (disruption, ms) = if first { (Disruption::Hang, 5_000) } else { random_one };
             let length = Duration::from_millis(ms);
-            println!("{trouble:?} for {length:?}");
-            self.begin(trouble).await?;
+            println!("{disruption:?} for {length:?}");
+            self.begin(disruption).await?;
             if first {
                 tokio::time::sleep(length).await;
             } else {
                 crowds.add(self.crowds(length, &mut random_crowds).await?);
             }
-            self.mend(trouble).await?;
+            self.mend(disruption).await?;
             let ended = Instant::now();
             self.home().await?;
-            episodes.push(Episode { trouble, ended, home_after: ended.elapsed() });
+            episodes.push(Episode { disruption, ended, home_after: ended.elapsed() });
             let pause = Duration::from_millis(random.random_range(1_500..3_000));
             crowds.add(self.crowds(pause, &mut random_crowds).await?);
         }
@@ -188,13 +189,13 @@ impl Stage {
         }
     }
 
-    async fn begin(&self, trouble: Trouble) -> Result<()> {
+    async fn begin(&self, disruption: Disruption) -> Result<()> {
         let fra = self.cluster.server("fra");
-        match trouble {
-            Trouble::Link(fault) => self.local.set(fault),
-            Trouble::Kill => fra.end(Signal::SIGKILL)?,
-            Trouble::Hang => fra.signal_all(Signal::SIGSTOP)?,
-            Trouble::Restart => {
+        match disruption {
+            Disruption::Link(fault) => self.local.set(fault),
+            Disruption::Kill => fra.end(Signal::SIGKILL)?,
+            Disruption::Hang => fra.signal_all(Signal::SIGSTOP)?,
+            Disruption::Restart => {
                 fra.end(Signal::SIGINT)?;
                 fra.start().await?;
             }
@@ -202,13 +203,13 @@ impl Stage {
         Ok(())
     }
 
-    async fn mend(&self, trouble: Trouble) -> Result<()> {
+    async fn mend(&self, disruption: Disruption) -> Result<()> {
         let fra = self.cluster.server("fra");
-        match trouble {
-            Trouble::Link(_) => self.local.set(Fault::Pass),
-            Trouble::Kill => fra.start().await?,
-            Trouble::Hang => fra.signal_all(Signal::SIGCONT)?,
-            Trouble::Restart => {}
+        match disruption {
+            Disruption::Link(_) => self.local.set(Fault::Pass),
+            Disruption::Kill => fra.start().await?,
+            Disruption::Hang => fra.signal_all(Signal::SIGCONT)?,
+            Disruption::Restart => {}
         }
         Ok(())
     }
@@ -248,7 +249,7 @@ fn is_home(candidate: &str) -> bool {
 
 /// Nothing is promoted here: the given URL is the primary, and everything else is the replica.
 fn role_fits((candidate, role): &(String, String)) -> bool {
-    role == if candidate == "given" { "primary" } else { "replica" }
+    role == if candidate == "configured" { "primary" } else { "replica" }
 }
 
 fn summary(report: &Report, episodes: &[Episode]) {
@@ -259,8 +260,8 @@ fn summary(report: &Report, episodes: &[Episode]) {
     println!("requests: {} ({by:?} by candidate)", report.samples.len());
     println!("wrong: {:?}", report.wrong());
     println!("slowest: {:?}", report.slowest());
-    for Episode { trouble, home_after, .. } in episodes {
-        println!("home {home_after:?} after {trouble:?}");
+    for Episode { disruption, home_after, .. } in episodes {
+        println!("home {home_after:?} after {disruption:?}");
     }
 }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::Server;
 use super::binaries::{Binaries, hand_over, run};
 use super::watchdog::Watchdog;
-use crate::world::eventually;
+use crate::wait::eventually;
 
 /// The superuser of every cluster, let in without a password from this machine.
 pub const USER: &str = "postgres";

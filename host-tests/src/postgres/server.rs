@@ -16,7 +16,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::USER;
 use super::binaries::Binaries;
-use crate::world::eventually;
+use crate::wait::eventually;
 
 /// A server of a cluster. Dropping it stops the process and waits for it.
 pub struct Server {

@@ -5,19 +5,20 @@ use std::time::Duration;
 use host_tests::fault::Fault;
 use host_tests::machine::{Machine, Routes, Setup};
 use host_tests::postgres::{PASSWORD_USER, USER, ask};
-use host_tests::world::eventually;
+use host_tests::wait::eventually;
 use nix::sys::signal::Signal;
 
-use crate::story::{CLIENTS, Stage, break_link};
-use crate::world::{assert_ok, assert_problem, get, host, shared_cluster};
+use crate::fixtures::{assert_ok, assert_problem, get, host, shared_cluster};
+use crate::scenario::{CLIENTS, Scenario, break_link};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn a_broken_link(fault: Fault) {
-    let stage = Stage::new().await;
-    let seen = stage.tell(async || break_link(&stage.local, fault).await, async || stage.local.set(Fault::Pass)).await;
-    seen.assert_nobody_noticed(&stage);
-    seen.assert_served_by("given", "primary");
+    let scenario = Scenario::new().await;
+    let seen =
+        scenario.run(async || break_link(&scenario.local, fault).await, async || scenario.local.set(Fault::Pass)).await;
+    seen.assert_nobody_noticed(&scenario);
+    seen.assert_served_by("configured", "primary");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,7 +33,7 @@ async fn a_read_survives_a_replica_that_stalls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_survives_a_replica_that_stalls_in_the_middle_of_an_answer() {
-    a_broken_link(Fault::StallMidAnswer).await;
+    a_broken_link(Fault::StallMidResponse).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,102 +48,103 @@ async fn a_read_survives_a_link_that_is_slower_than_its_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_survives_a_dead_replica_when_the_primary_is_on_the_other_side_of_the_world() {
-    let stage = Stage::new().await;
+    let scenario = Scenario::new().await;
     let break_both = async || {
         // Each message takes 250 ms there and back; a new connection needs four to six of them.
-        stage.primary.set(Fault::Delay(Duration::from_millis(125)));
-        break_link(&stage.local, Fault::Refuse).await;
+        scenario.primary.set(Fault::Delay(Duration::from_millis(125)));
+        break_link(&scenario.local, Fault::Refuse).await;
     };
-    let seen = stage.tell(break_both, async || stage.local.set(Fault::Pass)).await;
-    seen.assert_nobody_noticed(&stage);
-    seen.assert_served_by("given", "primary");
-    assert!(stage.primary.hits() > 0);
+    let seen = scenario.run(break_both, async || scenario.local.set(Fault::Pass)).await;
+    seen.assert_nobody_noticed(&scenario);
+    seen.assert_served_by("configured", "primary");
+    assert!(scenario.primary.hits() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_link_is_used_as_long_as_it_answers_in_time() {
-    let stage = Stage::new().await;
+    let scenario = Scenario::new().await;
     let slow = Fault::Delay(Duration::from_millis(50));
-    let seen = stage.tell(async || break_link(&stage.local, slow).await, async || stage.local.set(Fault::Pass)).await;
-    seen.assert_nobody_noticed(&stage);
-    assert_eq!(stage.detours(), 0);
+    let seen =
+        scenario.run(async || break_link(&scenario.local, slow).await, async || scenario.local.set(Fault::Pass)).await;
+    seen.assert_nobody_noticed(&scenario);
+    assert_eq!(scenario.fall_backs(), 0);
     assert!(seen.during().iter().all(|sample| sample.served_by.1 == "replica"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_survives_the_death_of_its_replica() {
-    let stage = Stage::new().await;
+    let scenario = Scenario::new().await;
     let die = async || {
-        stage.fra().end(Signal::SIGKILL).unwrap();
-        assert!(!stage.fra().is_running());
+        scenario.fra().end(Signal::SIGKILL).unwrap();
+        assert!(!scenario.fra().is_running());
     };
-    let seen = stage.tell(die, async || stage.fra().start().await.unwrap()).await;
-    seen.assert_nobody_noticed(&stage);
-    seen.assert_served_by("given", "primary");
+    let seen = scenario.run(die, async || scenario.fra().start().await.unwrap()).await;
+    seen.assert_nobody_noticed(&scenario);
+    seen.assert_served_by("configured", "primary");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_survives_a_replica_that_hangs() {
-    let stage = Stage::new().await;
+    let scenario = Scenario::new().await;
     let hang = async || {
-        stage.fra().signal_all(Signal::SIGSTOP).unwrap();
-        let silent = tokio::time::timeout(Duration::from_millis(500), stage.fra().connect()).await;
+        scenario.fra().signal_all(Signal::SIGSTOP).unwrap();
+        let silent = tokio::time::timeout(Duration::from_millis(500), scenario.fra().connect()).await;
         assert!(silent.is_err(), "it still talks");
     };
-    let seen = stage.tell(hang, async || stage.fra().signal_all(Signal::SIGCONT).unwrap()).await;
-    seen.assert_nobody_noticed(&stage);
-    seen.assert_served_by("given", "primary");
+    let seen = scenario.run(hang, async || scenario.fra().signal_all(Signal::SIGCONT).unwrap()).await;
+    seen.assert_nobody_noticed(&scenario);
+    seen.assert_served_by("configured", "primary");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_survives_the_restart_of_its_replica() {
-    let stage = Stage::new().await;
+    let scenario = Scenario::new().await;
     let restart = async || {
-        stage.fra().end(Signal::SIGINT).unwrap();
-        assert!(!stage.fra().is_running());
-        stage.fra().start().await.unwrap();
+        scenario.fra().end(Signal::SIGINT).unwrap();
+        assert!(!scenario.fra().is_running());
+        scenario.fra().start().await.unwrap();
     };
-    let seen = stage.tell(restart, async || {}).await;
-    seen.assert_nobody_noticed(&stage);
+    let seen = scenario.run(restart, async || {}).await;
+    seen.assert_nobody_noticed(&scenario);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_survives_a_replica_that_is_still_starting_up() {
-    let stage = Stage::new().await;
+    let scenario = Scenario::new().await;
     let start_slowly = async || {
         // Without hot standby a replica says 57P03 for as long as it recovers.
-        stage.fra().configure(&[("hot_standby", "off")]).unwrap();
-        stage.fra().end(Signal::SIGINT).unwrap();
-        stage.fra().spawn().unwrap();
+        scenario.fra().configure(&[("hot_standby", "off")]).unwrap();
+        scenario.fra().end(Signal::SIGINT).unwrap();
+        scenario.fra().spawn().unwrap();
         let refused = eventually(PATIENCE, "57P03", async || {
-            let error = stage.fra().connect().await.err()?;
+            let error = scenario.fra().connect().await.err()?;
             let error = error.downcast_ref::<tokio_postgres::Error>()?;
             (error.code()?.code() == "57P03").then_some(())
         });
         refused.await.unwrap();
     };
     let come_up = async || {
-        stage.fra().configure(&[("hot_standby", "on")]).unwrap();
-        stage.fra().end(Signal::SIGINT).unwrap();
-        stage.fra().start().await.unwrap();
+        scenario.fra().configure(&[("hot_standby", "on")]).unwrap();
+        scenario.fra().end(Signal::SIGINT).unwrap();
+        scenario.fra().start().await.unwrap();
     };
-    let seen = stage.tell(start_slowly, come_up).await;
-    seen.assert_nobody_noticed(&stage);
-    seen.assert_served_by("given", "primary");
+    let seen = scenario.run(start_slowly, come_up).await;
+    seen.assert_nobody_noticed(&scenario);
+    seen.assert_served_by("configured", "primary");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_survives_a_replica_that_is_out_of_connections() {
     // Few enough to take them all, and enough for the idle connections that Spin's pools keep: local and nearest are the
     // same server here, and each has two pools.
-    let stage = Stage::with("", &[("max_connections", "100"), ("superuser_reserved_connections", "3")]).await;
+    let scenario = Scenario::with("", &[("max_connections", "100"), ("superuser_reserved_connections", "3")]).await;
     let taken = tokio::sync::Mutex::new(Vec::new());
     let fill = async || {
         let kill =
             format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{PASSWORD_USER}'");
         let full = eventually(PATIENCE, "all connections to be taken", async || {
             // As superuser, so that the last of them are ours as well.
-            while let Ok(client) = stage.fra().connect().await {
+            while let Ok(client) = scenario.fra().connect().await {
                 ask(&client, &kill).await.ok()?;
                 taken.lock().await.push(client);
             }
@@ -151,22 +153,22 @@ async fn a_read_survives_a_replica_that_is_out_of_connections() {
         });
         full.await.unwrap();
     };
-    let seen = stage.tell(fill, async || taken.lock().await.clear()).await;
-    seen.assert_nobody_noticed(&stage);
-    seen.assert_served_by("given", "primary");
+    let seen = scenario.run(fill, async || taken.lock().await.clear()).await;
+    seen.assert_nobody_noticed(&scenario);
+    seen.assert_served_by("configured", "primary");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_go_on_when_the_replica_is_promoted_and_it_is_logged_as_what_it_is() {
-    let stage = Stage::new().await;
+    let scenario = Scenario::new().await;
     let promote = async || {
-        assert_eq!(stage.fra().ask("SELECT pg_promote()").await.unwrap(), "t");
-        assert_eq!(stage.fra().ask("SELECT pg_is_in_recovery()").await.unwrap(), "f");
+        assert_eq!(scenario.fra().ask("SELECT pg_promote()").await.unwrap(), "t");
+        assert_eq!(scenario.fra().ask("SELECT pg_is_in_recovery()").await.unwrap(), "f");
     };
-    let seen = stage.tell(promote, async || {}).await;
-    seen.assert_nobody_noticed(&stage);
+    let seen = scenario.run(promote, async || {}).await;
+    seen.assert_nobody_noticed(&scenario);
     assert!(seen.during().iter().all(|sample| sample.served_by.1 == "primary"));
-    let logs = stage.machine.logs();
+    let logs = scenario.machine.logs();
     assert!(logs.contains("event=unexpected-role region=fra candidate="), "{logs}");
     // Once for each instance, which takes 128 requests at most.
     let (said, requests) = (logs.matches("event=unexpected-role").count(), seen.report.samples.len());
@@ -175,40 +177,40 @@ async fn reads_go_on_when_the_replica_is_promoted_and_it_is_logged_as_what_it_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_reads_on_without_its_primary_whose_own_region_is_told_within_the_deadline() {
-    let stage = Stage::new().await;
+    let scenario = Scenario::new().await;
     let die = async || {
-        stage.cluster.primary().end(Signal::SIGKILL).unwrap();
-        assert!(!stage.cluster.primary().is_running());
+        scenario.cluster.primary().end(Signal::SIGKILL).unwrap();
+        assert!(!scenario.cluster.primary().is_running());
     };
-    let seen = stage.tell(die, async || {}).await;
-    seen.assert_nobody_noticed(&stage);
-    assert_eq!(stage.detours(), 0);
+    let seen = scenario.run(die, async || {}).await;
+    seen.assert_nobody_noticed(&scenario);
+    assert_eq!(scenario.fall_backs(), 0);
     assert!(seen.during().iter().all(|sample| sample.served_by.1 == "replica"));
 
     // And with the replica gone too, the answer is a problem, in time, without a word too much.
-    break_link(&stage.local, Fault::Refuse).await;
-    let answer = get(&stage.machine).await;
+    break_link(&scenario.local, Fault::Refuse).await;
+    let answer = get(&scenario.machine).await;
     let body = assert_problem(&answer, 503, "database-unavailable");
-    assert!(answer.took < crate::story::DEADLINE, "{answer:?}");
+    assert!(answer.took < crate::scenario::DEADLINE, "{answer:?}");
     assert_eq!(answer.header("retry-after"), "1");
     assert!(body["tried"].as_array().unwrap().len() >= 2, "{body}");
     for private in ["127.0.0.1", "internal", "flycast", PASSWORD_USER] {
         assert!(!answer.body.contains(private), "{body}");
     }
-    stage.assert_no_secret();
+    scenario.assert_no_secret();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_cluster_is_a_503_within_the_deadline() {
-    let stage = Stage::new().await;
-    for proxy in [&stage.local, &stage.primary] {
+    let scenario = Scenario::new().await;
+    for proxy in [&scenario.local, &scenario.primary] {
         proxy.set(Fault::Stall);
     }
-    let answers = futures::future::join_all((0..CLIENTS).map(|_| get(&stage.machine))).await;
-    assert!(stage.local.hits() > 0 && stage.primary.hits() > 0, "the faults are in force");
+    let answers = futures::future::join_all((0..CLIENTS).map(|_| get(&scenario.machine))).await;
+    assert!(scenario.local.hits() > 0 && scenario.primary.hits() > 0, "the faults are in force");
     for answer in answers {
         let body = assert_problem(&answer, 503, "database-unavailable");
-        assert!(answer.took < crate::story::DEADLINE, "{answer:?}");
+        assert!(answer.took < crate::scenario::DEADLINE, "{answer:?}");
         let errors = body["tried"].as_array().unwrap();
         assert!(errors.iter().all(|tried| tried["error"] == "timed-out"), "{body}");
     }

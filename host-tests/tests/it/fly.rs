@@ -11,13 +11,13 @@ use std::time::Duration;
 use host_tests::client::Client;
 use host_tests::machine::{Host, repository};
 use host_tests::process::free_address;
-use host_tests::world::eventually;
+use host_tests::wait::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use toml::{Table, Value};
 
-use crate::story::alone;
-use crate::world::{assert_ok, host, shared_cluster};
+use crate::fixtures::{assert_ok, host, shared_cluster};
+use crate::scenario::alone;
 
 fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap()
@@ -167,9 +167,14 @@ async fn the_image_holds_the_wasm_of_the_tests() {
     }
     let stubs = builds[0].strip_prefix("RUN ").unwrap();
     let component_only = builds[1].strip_prefix("RUN ").unwrap();
-    let sources = repository().join("src");
     // Cargo's own folders stay, so that nothing has to be fetched again.
-    for step in [stubs.to_owned(), format!("cp -R {}/. src && {component_only}", sources.display())] {
+    let sources = instructions().into_iter().skip_while(|line| !line.starts_with("COPY src "));
+    let copies = sources.take_while(|line| line.starts_with("COPY ")).map(|copy| {
+        let folder = copy.split_whitespace().nth(1).unwrap().to_owned();
+        format!("cp -R {}/. {folder} && ", repository().join(&folder).display())
+    });
+    let component_only = copies.collect::<String>() + component_only;
+    for step in [stubs.to_owned(), component_only] {
         let status = Command::new("sh")
             .args(["-c", &step])
             .current_dir(folder.path())

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use host_tests::postgres::Cluster;
-use host_tests::world::eventually;
+use host_tests::wait::eventually;
 
-use crate::world::shared_cluster;
+use crate::fixtures::shared_cluster;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_is_a_stream_of_the_primary_and_refuses_writes() {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use host_tests::load::run_for;
 
-use crate::story::{DEADLINE, alone};
-use crate::world::{machine, shared_cluster};
+use crate::fixtures::{machine, shared_cluster};
+use crate::scenario::{DEADLINE, alone};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_number_of_clients_starves_a_request() {

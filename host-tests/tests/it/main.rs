@@ -2,13 +2,13 @@
 
 mod config;
 mod faults;
+mod fixtures;
 mod fly;
 mod host;
 mod load;
 mod properties;
 mod protocol;
 mod reads;
+mod scenario;
 mod statements;
-mod story;
 mod tidy;
-mod world;

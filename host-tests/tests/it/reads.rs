@@ -7,11 +7,11 @@ use host_tests::machine::{Machine, Setup, repository};
 use host_tests::postgres::{Cluster, PRIMARY};
 use host_tests::process::free_address;
 use host_tests::spin::build;
-use host_tests::world::eventually;
+use host_tests::wait::eventually;
 use http::Method;
 
-use crate::story::{alone, is_home};
-use crate::world::{REPLICAS, assert_ok, assert_problem, get, host, machine, machine_for, shared_cluster, url_of};
+use crate::fixtures::{REPLICAS, assert_ok, assert_problem, get, host, machine, machine_for, shared_cluster, url_of};
+use crate::scenario::{alone, is_home};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_region_reads_from_its_own_server_and_from_no_other() {
@@ -35,7 +35,7 @@ async fn each_region_reads_from_its_own_server_and_from_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_does_not_know_both_regions_reads_from_the_given_url() {
+async fn a_machine_that_does_not_know_both_regions_reads_from_the_configured_url() {
     let cluster = shared_cluster().await;
     let host = host();
     for unset in ["FLY_REGION", "SPIN_VARIABLE_PRIMARY_REGION"] {
@@ -43,7 +43,7 @@ async fn a_machine_that_does_not_know_both_regions_reads_from_the_given_url() {
         let machine = Machine::start(&host, setup).await.unwrap();
         let answer = get(&machine).await;
         assert_ok(&answer);
-        assert_eq!((answer.header("database-role"), answer.header("database-candidate")), ("primary", "given"));
+        assert_eq!((answer.header("database-role"), answer.header("database-candidate")), ("primary", "configured"));
     }
 }
 
@@ -151,7 +151,7 @@ async fn a_database_that_is_a_replica_where_the_primary_was_expected_answers_and
         assert_ok(&answer);
         assert_eq!(answer.header("database-role"), "replica");
     }
-    let line = "event=unexpected-role candidate=given role=replica expected=primary";
+    let line = "event=unexpected-role candidate=configured role=replica expected=primary";
     let logged =
         eventually(Duration::from_secs(5), "the log line", async || machine.logs().contains(line).then_some(()));
     logged.await.unwrap();

@@ -8,24 +8,24 @@ use std::time::Duration;
 use host_tests::load::{Load, Report};
 use host_tests::machine::Machine;
 use host_tests::postgres::{Cluster, Server};
-use host_tests::world::eventually;
+use host_tests::wait::eventually;
 
-use crate::story::{CLIENTS, DEADLINE, Stage, alone};
-use crate::world::{assert_problem, get, machine_for, url_of};
+use crate::fixtures::{assert_problem, get, machine_for, url_of};
+use crate::scenario::{CLIENTS, DEADLINE, Scenario, alone};
 
 /// URL parameters that put the schema `odd` first, with the statement time-out that the component would have set.
 const ODD_FIRST: &str = "options=-c%20search_path%3Dodd,pg_catalog%20-c%20statement_timeout%3D2500";
 
-/// A stage on which `pg_is_in_recovery()` first does `odd`, in PL/pgSQL.
-async fn stage_where_each_read(odd: &str, settings: &[(&str, &str)]) -> Stage {
-    let stage = Stage::with(ODD_FIRST, settings).await;
-    make_odd(stage.cluster.primary(), "fra", odd).await;
+/// A scenario on which `pg_is_in_recovery()` first does `odd`, in PL/pgSQL.
+async fn stage_where_each_read(odd: &str, settings: &[(&str, &str)]) -> Scenario {
+    let scenario = Scenario::with(ODD_FIRST, settings).await;
+    make_odd(scenario.cluster.primary(), "fra", odd).await;
     let there = eventually(Duration::from_secs(10), "the function to arrive at the replica", async || {
-        (stage.fra().ask("SELECT count(*) FROM pg_proc WHERE proname = 'pg_is_in_recovery'").await.ok()? == "2")
+        (scenario.fra().ask("SELECT count(*) FROM pg_proc WHERE proname = 'pg_is_in_recovery'").await.ok()? == "2")
             .then_some(())
     });
     there.await.unwrap();
-    stage
+    scenario
 }
 
 /// Puts a `pg_is_in_recovery()` into the schema `odd` that does `odd` on the server in `region`.
@@ -67,8 +67,8 @@ async fn load_with_a_stuck_statement(machine: &Machine, server: &Server) -> Repo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_statement_takes_nobody_with_it() {
-    let stage = stage_where_each_read(ONE_IS_STUCK, &[]).await;
-    let report = load_with_a_stuck_statement(&stage.machine, stage.fra()).await;
+    let scenario = stage_where_each_read(ONE_IS_STUCK, &[]).await;
+    let report = load_with_a_stuck_statement(&scenario.machine, scenario.fra()).await;
     report.all_answered_within(DEADLINE).unwrap_or_else(|error| panic!("{error:#}"));
     assert!(report.most_in_flight >= CLIENTS);
 }
@@ -87,43 +87,43 @@ async fn a_stuck_statement_takes_nobody_with_it_where_there_is_no_other_database
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_conflicts_with_recovery_is_answered_elsewhere() {
     let read = "PERFORM count(*) FROM odd.numbers; PERFORM pg_sleep(0.02);";
-    let stage = stage_where_each_read(read, &[("max_standby_streaming_delay", "0"), ("autovacuum", "off")]).await;
+    let scenario = stage_where_each_read(read, &[("max_standby_streaming_delay", "0"), ("autovacuum", "off")]).await;
     let conflicts = "SELECT sum(confl_snapshot) FROM pg_stat_database_conflicts";
     let script = async {
         // The primary removes rows that a read on the replica may still need; the replica then ends that read.
         for _ in 0..60 {
-            stage.cluster.primary().ask("UPDATE odd.numbers SET number = number + 1").await.unwrap();
-            stage.cluster.primary().ask("VACUUM odd.numbers").await.unwrap();
+            scenario.cluster.primary().ask("UPDATE odd.numbers SET number = number + 1").await.unwrap();
+            scenario.cluster.primary().ask("VACUUM odd.numbers").await.unwrap();
         }
-        stage.load.stop();
+        scenario.load.stop();
     };
-    let (report, ()) = futures::join!(stage.load.run(stage.machine.address(), CLIENTS), script);
+    let (report, ()) = futures::join!(scenario.load.run(scenario.machine.address(), CLIENTS), script);
     let report = report.unwrap();
     report.all_answered_within(DEADLINE).unwrap_or_else(|error| panic!("{error:#}"));
-    assert!(report.samples.iter().any(|sample| sample.served_by.0 == "given"), "some were answered elsewhere");
+    assert!(report.samples.iter().any(|sample| sample.served_by.0 == "configured"), "some were answered elsewhere");
     let counted = eventually(Duration::from_secs(10), "the replica to count its conflicts", async || {
-        (stage.fra().ask(conflicts).await.ok()? != "0").then_some(())
+        (scenario.fra().ask(conflicts).await.ok()? != "0").then_some(())
     });
     counted.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_the_server_refuses_is_not_repeated() {
-    let stage = stage_where_each_read("PERFORM nextval('odd.calls');", &[]).await;
+    let scenario = stage_where_each_read("PERFORM nextval('odd.calls');", &[]).await;
     // `nextval` on a replica is 25006: the statement's own fault, wherever it runs.
-    stage.cluster.primary().ask("CREATE SEQUENCE odd.calls").await.unwrap();
-    stage.cluster.primary().ask("GRANT USAGE ON SEQUENCE odd.calls TO PUBLIC").await.unwrap();
+    scenario.cluster.primary().ask("CREATE SEQUENCE odd.calls").await.unwrap();
+    scenario.cluster.primary().ask("GRANT USAGE ON SEQUENCE odd.calls TO PUBLIC").await.unwrap();
     let there = eventually(Duration::from_secs(10), "the sequence to arrive", async || {
-        (stage.fra().ask("SELECT to_regclass('odd.calls') IS NOT NULL").await.ok()? == "t").then_some(())
+        (scenario.fra().ask("SELECT to_regclass('odd.calls') IS NOT NULL").await.ok()? == "t").then_some(())
     });
     there.await.unwrap();
-    let answer = get(&stage.machine).await;
+    let answer = get(&scenario.machine).await;
     let body = assert_problem(&answer, 500, "statement-failed");
     assert_eq!(body["tried"].as_array().unwrap().len(), 1, "{body}");
     assert_eq!(body["tried"][0]["error"], "database-error", "{body}");
     assert!(!answer.body.contains("nextval"), "the server's words are for the log: {body}");
     let logged = eventually(Duration::from_secs(5), "the log line", async || {
-        stage.machine.logs().contains("25006: cannot execute nextval()").then_some(())
+        scenario.machine.logs().contains("25006: cannot execute nextval()").then_some(())
     });
     logged.await.unwrap();
 }

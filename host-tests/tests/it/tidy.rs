@@ -23,7 +23,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         }
     }
     let mut found = Vec::new();
-    for folder in ["src", "host-tests/src", "host-tests/tests", "bench", "examples"] {
+    for folder in ["src", "crates", "host-tests/src", "host-tests/tests", "bench", "examples"] {
         collect(&repository().join(folder), &mut found);
     }
     assert!(found.len() > 20, "found the sources");
@@ -61,9 +61,10 @@ fn variables_are_the_same_in_the_manifest_the_code_and_the_readme() {
     let application = keys(&manifest["variables"]);
     let component = keys(&manifest["component"]["nearest-replica"]["variables"]);
 
-    let config = read("src/config.rs");
-    let asked = config.split("get(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
-    assert_eq!(asked.collect::<BTreeSet<_>>(), component, "src/config.rs and spin.toml");
+    let code = read("crates/nearest-replica/src/instance/config.rs");
+    let names = code.split("const NAMES").nth(1).unwrap().split(';').nth(1).unwrap();
+    let asked = names.split('"').skip(1).step_by(2).chain(["deadline_ms"]).map(str::to_owned);
+    assert_eq!(asked.collect::<BTreeSet<_>>(), component, "instance/config.rs and spin.toml");
 
     for row in table(&read("README.md"), "| variable | environment | default |") {
         let name = quoted(&row[0])[0];
@@ -82,7 +83,10 @@ fn variables_are_the_same_in_the_manifest_the_code_and_the_readme() {
 
 #[test]
 fn the_table_of_candidates_is_the_same_in_the_code_and_the_readme() {
-    let code = table(&read("src/candidates.rs"), "| host in `DATABASE_URL`, outside the primary region |");
+    let code = table(
+        &read("crates/nearest-replica/src/rules/candidates.rs"),
+        "| host in `DATABASE_URL`, outside the primary region |",
+    );
     assert_eq!(table(&read("README.md"), "| host in `DATABASE_URL` | candidates |"), code);
 }
 
@@ -100,7 +104,7 @@ fn every_test_that_the_readme_names_exists_and_so_does_every_problem() {
         }
     }
     let readme = read("README.md");
-    let names = read("src/problem.rs");
+    let names = read("crates/nearest-replica/src/problem.rs");
     let names = names.split("Self::").filter_map(|arm| arm.split_once("=> \"")).map(|(_, name)| name);
     for name in names.filter_map(|name| name.split('"').next()).filter(|name| !name.contains(' ')) {
         assert!(readme.contains(&format!("`{name}`")), "README.md does not speak of the problem {name}");

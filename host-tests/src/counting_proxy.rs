@@ -1,4 +1,4 @@
-//! A TCP proxy in front of a database that counts what its clients say: the frontend messages of PostgreSQL's protocol
+//! A TCP proxy in front of a database that counts what its clients send: the frontend messages of PostgreSQL's protocol
 //! 3.0 (its manual, "Frontend/Backend Protocol"), without TLS.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,9 +10,9 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What was said so far.
+/// What clients have sent so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct MessageCounts {
     /// New connections.
     pub connections: u64,
     /// Connections taken out of a pool: those that are new, and those that are recycled with a simple query.
@@ -25,8 +25,8 @@ pub struct Tally {
     pub closed_behind: u64,
 }
 
-impl Tally {
-    /// What was said since an earlier tally.
+impl MessageCounts {
+    /// What was sent since an earlier count.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
@@ -40,13 +40,13 @@ impl Tally {
 }
 
 /// The proxy. Dropping it ends its connections.
-pub struct Wire {
+pub struct CountingProxy {
     address: SocketAddr,
-    tally: Arc<Mutex<Tally>>,
+    counts: Arc<Mutex<MessageCounts>>,
     running: JoinHandle<()>,
 }
 
-impl Wire {
+impl CountingProxy {
     /// Listens on a free port in front of `target`.
     ///
     /// # Errors
@@ -54,8 +54,8 @@ impl Wire {
     pub async fn before(target: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening before a database")?;
         let address = listener.local_addr()?;
-        let tally = Arc::new(Mutex::new(Tally::default()));
-        let counted = Arc::clone(&tally);
+        let counts = Arc::new(Mutex::new(MessageCounts::default()));
+        let counted = Arc::clone(&counts);
         let running = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
@@ -63,7 +63,7 @@ impl Wire {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Ok(Self { address, tally, running })
+        Ok(Self { address, counts, running })
     }
 
     /// Where it listens.
@@ -72,33 +72,33 @@ impl Wire {
         self.address
     }
 
-    /// What was said so far.
+    /// What clients have sent so far.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn counts(&self) -> MessageCounts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Wire {
+impl Drop for CountingProxy {
     fn drop(&mut self) {
         self.running.abort();
     }
 }
 
-async fn serve(mut client: TcpStream, target: SocketAddr, tally: Arc<Mutex<Tally>>) {
+async fn serve(mut client: TcpStream, target: SocketAddr, counts: Arc<Mutex<MessageCounts>>) {
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let mut listener = Listener::default();
-    let hear = |bytes: &[u8]| listener.hear(bytes, &mut tally.lock().unwrap_or_else(PoisonError::into_inner));
-    tokio::join!(copy(from_client, to_server, hear), copy(from_server, to_client, |_| {}));
+    let mut messages = ClientMessages::default();
+    let feed = |bytes: &[u8]| messages.feed(bytes, &mut counts.lock().unwrap_or_else(PoisonError::into_inner));
+    tokio::join!(copy(from_client, to_server, feed), copy(from_server, to_client, |_| {}));
 }
 
-async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut hear: impl FnMut(&[u8])) {
+async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut feed: impl FnMut(&[u8])) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        hear(&buffer[..length]);
+        feed(&buffer[..length]);
         if to.write_all(&buffer[..length]).await.is_err() {
             break;
         }
@@ -108,15 +108,15 @@ async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut hear: impl FnMu
 
 /// Takes the messages of one client apart.
 #[derive(Default)]
-struct Listener {
+struct ClientMessages {
     unread: Vec<u8>,
     started: bool,
     /// The kinds of the messages since the last one that asked for an answer.
     batch: Vec<u8>,
 }
 
-impl Listener {
-    fn hear(&mut self, bytes: &[u8], tally: &mut Tally) {
+impl ClientMessages {
+    fn feed(&mut self, bytes: &[u8], counts: &mut MessageCounts) {
         self.unread.extend_from_slice(bytes);
         // A start-up message has no kind; every other starts with one. The length counts itself.
         while let Some(head) = self.unread.get(..if self.started { 5 } else { 4 }) {
@@ -128,31 +128,31 @@ impl Listener {
             }
             let kind = kind.first().copied();
             self.unread.drain(..end);
-            self.message(kind, tally);
+            self.message(kind, counts);
         }
     }
 
-    fn message(&mut self, kind: Option<u8>, tally: &mut Tally) {
-        tally.messages += 1;
+    fn message(&mut self, kind: Option<u8>, counts: &mut MessageCounts) {
+        counts.messages += 1;
         match kind {
             None => {
                 self.started = true;
-                tally.connections += 1;
-                tally.checkouts += 1;
-                tally.round_trips += 1;
+                counts.connections += 1;
+                counts.checkouts += 1;
+                counts.round_trips += 1;
             }
             // A simple query, which is what a pool recycles a connection with.
             Some(b'Q') => {
-                tally.checkouts += 1;
-                tally.round_trips += 1;
+                counts.checkouts += 1;
+                counts.round_trips += 1;
             }
-            Some(b'p') => tally.round_trips += 1,
+            Some(b'p') => counts.round_trips += 1,
             // Sync: the server answers all of the batch.
             Some(b'S') => {
                 if self.batch.iter().all(|kind| *kind == b'C') {
-                    tally.closed_behind += 1;
+                    counts.closed_behind += 1;
                 } else {
-                    tally.round_trips += 1;
+                    counts.round_trips += 1;
                 }
                 self.batch.clear();
             }
@@ -172,18 +172,18 @@ mod tests {
 
     #[test]
     fn messages_are_counted_however_they_are_cut() {
-        let mut said = message(0, b"\0\x03\0\0user\0ann\0\0")[1..].to_vec();
+        let mut sent = message(0, b"\0\x03\0\0user\0ann\0\0")[1..].to_vec();
         for (kind, body) in [(b'Q', "DISCARD"), (b'P', "SELECT"), (b'D', "x"), (b'S', ""), (b'B', "S"), (b'E', "C")] {
-            said.extend(message(kind, body.as_bytes()));
+            sent.extend(message(kind, body.as_bytes()));
         }
         for kind in *b"SCS" {
-            said.extend(message(kind, b""));
+            sent.extend(message(kind, b""));
         }
-        let expected = Tally { connections: 1, checkouts: 2, messages: 10, round_trips: 4, closed_behind: 1 };
-        for size in 1..said.len() {
-            let (mut listener, mut tally) = (Listener::default(), Tally::default());
-            said.chunks(size).for_each(|bytes| listener.hear(bytes, &mut tally));
-            assert_eq!(tally, expected, "in pieces of {size}");
+        let expected = MessageCounts { connections: 1, checkouts: 2, messages: 10, round_trips: 4, closed_behind: 1 };
+        for size in 1..sent.len() {
+            let (mut listener, mut counts) = (ClientMessages::default(), MessageCounts::default());
+            sent.chunks(size).for_each(|bytes| messages.feed(bytes, &mut counts));
+            assert_eq!(counts, expected, "in pieces of {size}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The stage for fault tests: a cluster behind proxies, one Machine in `fra`, and sixteen clients who never stop asking.
+//! The scenario for fault tests: a cluster behind proxies, one Machine in `fra`, and sixteen clients who never stop asking.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use host_tests::fault::{Fault, FaultProxy};
 use host_tests::load::{Load, Report, Sample};
 use host_tests::machine::{Machine, Routes, Setup};
 use host_tests::postgres::{Cluster, PASSWORD, PASSWORD_USER, Server};
-use host_tests::world::eventually;
+use host_tests::wait::eventually;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::world::host;
+use crate::fixtures::host;
 
 pub(crate) const CLIENTS: usize = 16;
 /// What spin.toml sets.
@@ -22,7 +22,7 @@ pub(crate) async fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().await
 }
 
-pub(crate) struct Stage {
+pub(crate) struct Scenario {
     pub(crate) cluster: Cluster,
     /// Between the Machine and `fra`'s replica.
     pub(crate) local: FaultProxy,
@@ -34,7 +34,7 @@ pub(crate) struct Stage {
 }
 
 /// What the clients saw, and when.
-pub(crate) struct Seen {
+pub(crate) struct Observations {
     pub(crate) report: Report,
     /// The fault was in force from here...
     broken: Instant,
@@ -43,10 +43,10 @@ pub(crate) struct Seen {
     /// Everybody should be served at home again from here on.
     home: Instant,
     /// How many requests tried a dead candidate before they were answered, while the fault was in force.
-    detours: usize,
+    fall_backs: usize,
 }
 
-impl Stage {
+impl Scenario {
     pub(crate) async fn new() -> Self {
         Self::with("", &[]).await
     }
@@ -64,7 +64,7 @@ impl Stage {
             private: vec![("fra".to_owned(), local.address())],
         };
         let host = host();
-        // `p@ss:5432/%40`: the log of every story is searched for it.
+        // `p@ss:5432/%40`: the log of every scenario is searched for it.
         let login = format!("{PASSWORD_USER}:p%40ss%3A5432%2F%2540");
         let mut setup = Setup::with_routes("fra", &login, &routes, &host);
         if !parameters.is_empty() {
@@ -81,16 +81,16 @@ impl Stage {
     }
 
     /// Healthy -> `break_it`, which also sees that the fault is in force -> a while of it -> `mend_it` -> home again.
-    pub(crate) async fn tell(&self, break_it: impl AsyncFnOnce(), mend_it: impl AsyncFnOnce()) -> Seen {
+    pub(crate) async fn run(&self, break_it: impl AsyncFnOnce(), mend_it: impl AsyncFnOnce()) -> Observations {
         let script = async {
             self.wait_for_home("healthy at first").await;
             self.wait_for_answers(200).await;
             break_it().await;
-            let broken = (Instant::now(), self.detours());
+            let broken = (Instant::now(), self.fall_backs());
             self.wait_for_answers(CLIENTS * 2).await;
             // Long enough for a few probes of the dead candidate.
             tokio::time::sleep(Duration::from_millis(2500)).await;
-            let mended = (Instant::now(), self.detours());
+            let mended = (Instant::now(), self.fall_backs());
             mend_it().await;
             self.wait_for_home("home again by itself").await;
             // The other instances come home when their own rest is over, which is a second more where they find that
@@ -102,8 +102,8 @@ impl Stage {
             (broken, mended, home)
         };
         let (report, (broken, mended, home)) = futures::join!(self.load.run(self.machine.address(), CLIENTS), script);
-        let detours = mended.1 - broken.1;
-        Seen { report: report.unwrap(), broken: broken.0, mended: mended.0, home, detours }
+        let fall_backs = mended.1 - broken.1;
+        Observations { report: report.unwrap(), broken: broken.0, mended: mended.0, home, fall_backs }
     }
 
     async fn wait_for_answers(&self, more: usize) {
@@ -130,7 +130,7 @@ impl Stage {
     }
 
     /// How many requests were answered by another candidate after having tried a dead one.
-    pub(crate) fn detours(&self) -> usize {
+    pub(crate) fn fall_backs(&self) -> usize {
         self.machine.logs().matches("event=fell-back").count()
     }
 }
@@ -139,17 +139,17 @@ pub(crate) fn is_home(candidate: &str) -> bool {
     ["local", "replica-port"].contains(&candidate)
 }
 
-impl Seen {
+impl Observations {
     /// The promise to a region with a replica, while one database of the cluster can be reached: no request fails or
     /// passes the deadline, only those in flight pay for the dead candidate, and traffic comes home by itself.
     #[track_caller]
-    pub(crate) fn assert_nobody_noticed(&self, stage: &Stage) {
-        stage.assert_no_secret();
+    pub(crate) fn assert_nobody_noticed(&self, scenario: &Scenario) {
+        scenario.assert_no_secret();
         self.report.all_answered_within(DEADLINE).unwrap_or_else(|error| panic!("{error:#}"));
         assert!(self.report.most_in_flight >= CLIENTS, "{} requests overlapped", self.report.most_in_flight);
-        let (detours, during) = (self.detours, self.during().len());
+        let (fall_backs, during) = (self.fall_backs, self.during().len());
         // Those in flight when the fault came, and those of instances that began before the word was out.
-        assert!(detours <= 2 * CLIENTS, "{detours} of {during} requests paid for the dead candidate");
+        assert!(fall_backs <= 2 * CLIENTS, "{fall_backs} of {during} requests paid for the dead candidate");
         let after = self.report.between(self.home, Instant::now());
         assert!(after.len() >= CLIENTS, "there were requests after that");
         let abroad = after.iter().filter(|sample| !is_home(&sample.served_by.0)).count();

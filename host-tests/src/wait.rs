@@ -1,4 +1,4 @@
-//! Waiting for the world without sleeping blindly.
+//! Waiting until something is so, instead of sleeping for a guessed time.
 
 use std::time::{Duration, Instant};
 
