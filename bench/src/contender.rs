@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
+use host_tests::logs::Logs;
 use host_tests::machine::{Host, Machine, Setup, repository};
 use host_tests::postgres::{Cluster, PRIMARY, USER};
 use host_tests::process::{Process, free_address};
-use host_tests::spin::Logs;
 
 /// The region that everybody reads in; its replica is the database of all contenders.
 pub const REGION: &str = "fra";

@@ -202,12 +202,12 @@ const HELD: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name
 #[cfg(test)]
 mod tests {
     use super::*;
-    use host_tests::machine::build_component;
+    use host_tests::machine::Host;
 
     /// Spin keeps the memory of its instances resident (build.rs).
     #[test]
     fn an_instance_begins_with_little_memory() {
-        build_component().unwrap();
+        Host::InHouse.build_component().unwrap();
         let component = std::fs::read(wasm_path(&repository().join("target"))).unwrap();
         let mut kib = Vec::new();
         for payload in Parser::new(0).parse_all(&component) {

@@ -13,7 +13,7 @@ use bench::regions::Distances;
 use bench::report::{Protocol, Report, Stalls};
 use bench::{cost, page, plots, price, protocol, regions, stalls, throughput, verdicts};
 use clap::Parser;
-use host_tests::machine::{build_component, program, repository};
+use host_tests::machine::{Host, program, repository};
 use host_tests::postgres::Cluster;
 use host_tests::spin::build;
 
@@ -77,7 +77,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let fewer = rounds.div_ceil(2);
     let length = Duration::from_secs(arguments.seconds);
     step("building the components");
-    build_component()?;
+    Host::InHouse.build_component()?;
     for by_hand in ["bench/open/spin.toml", "bench/kept/spin.toml"] {
         build(&repository().join(by_hand))?;
     }

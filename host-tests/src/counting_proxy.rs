@@ -181,7 +181,7 @@ mod tests {
         }
         let expected = MessageCounts { connections: 1, checkouts: 2, messages: 10, round_trips: 4, closed_behind: 1 };
         for size in 1..sent.len() {
-            let (mut listener, mut counts) = (ClientMessages::default(), MessageCounts::default());
+            let (mut messages, mut counts) = (ClientMessages::default(), MessageCounts::default());
             sent.chunks(size).for_each(|bytes| messages.feed(bytes, &mut counts));
             assert_eq!(counts, expected, "in pieces of {size}");
         }

@@ -1,21 +1,25 @@
 //! Fly Machines: the component served with a Machine's environment, on the in-house host or on a real Spin.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::client::Client;
+use crate::logs::Logs;
+use crate::names::Names;
 use crate::postgres::{Cluster, PRIMARY, USER};
 use crate::process::{Process, free_address};
-use crate::spin::{Logs, Names, Options, Server};
+#[cfg(feature = "in-house")]
+use crate::spin::{Options, Server};
 
 /// What serves the component.
 #[derive(Clone, Debug)]
 pub enum Host {
     /// The imitation in this crate.
+    #[cfg(feature = "in-house")]
     InHouse,
     /// A real Spin, or the imitation as a program: its path.
     Spin(PathBuf),
@@ -23,6 +27,7 @@ pub enum Host {
 
 impl Host {
     /// The real Spin that the variable `SPIN` names, or else the in-house host.
+    #[cfg(feature = "in-house")]
     #[must_use]
     pub fn from_environment() -> Self {
         match std::env::var_os("SPIN") {
@@ -34,7 +39,27 @@ impl Host {
     /// Whether names of a private network can be made up for it.
     #[must_use]
     pub fn knows_private_names(&self) -> bool {
-        matches!(self, Self::InHouse)
+        !matches!(self, Self::Spin(_))
+    }
+
+    /// Builds the component of this repository with the command in `spin.toml`.
+    ///
+    /// # Errors
+    /// When the build fails.
+    pub fn build_component(&self) -> Result<()> {
+        let manifest = repository().join("spin.toml");
+        ensure!(manifest.is_file(), "{} is missing", manifest.display());
+        match self {
+            #[cfg(feature = "in-house")]
+            Self::InHouse => crate::spin::build(&manifest),
+            Self::Spin(program) => {
+                let mut command = Command::new(program);
+                let status = command.args(["build", "--from"]).arg(manifest).status();
+                let status = status.with_context(|| format!("starting {}", program.display()))?;
+                ensure!(status.success(), "`spin build` failed: {status}");
+                Ok(())
+            }
+        }
     }
 }
 
@@ -45,6 +70,8 @@ pub struct Setup {
     pub manifest: Option<PathBuf>,
     /// Its environment; nothing of this process's own gets in.
     pub environment: HashMap<String, String>,
+    /// Its variables providers; those of this repository's runtime-config.toml where this is `None`.
+    pub runtime_config: Option<PathBuf>,
     /// Its private network, for the in-house host.
     pub names: Names,
     /// Where to listen; a free port where this is `None`.
@@ -70,6 +97,10 @@ impl Setup {
 
     fn manifest(&self) -> PathBuf {
         self.manifest.clone().unwrap_or_else(|| repository().join("spin.toml"))
+    }
+
+    fn runtime_config(&self) -> PathBuf {
+        self.runtime_config.clone().unwrap_or_else(|| repository().join("runtime-config.toml"))
     }
 
     /// A Machine in `region` that reads from `cluster`.
@@ -130,6 +161,7 @@ pub struct Machine {
 }
 
 enum ServedBy {
+    #[cfg(feature = "in-house")]
     InHouse(#[expect(dead_code, reason = "kept for its Drop")] Server),
     Spin(Process),
 }
@@ -142,12 +174,13 @@ impl Machine {
     pub async fn start(host: &Host, setup: Setup) -> Result<Self> {
         let logs = setup.logs.clone();
         let (address, served_by) = match host {
+            #[cfg(feature = "in-house")]
             Host::InHouse => {
                 let mut options = Options::new(setup.manifest());
-                options.runtime_config = Some(repository().join("runtime-config.toml"));
+                options.runtime_config = Some(setup.runtime_config());
                 options.environment = setup.environment;
                 options.names = setup.names;
-                let listen = setup.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+                let listen = setup.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
                 let server = Server::start(listen, options, setup.logs, setup.access_log).await?;
                 (server.address(), ServedBy::InHouse(server))
             }
@@ -171,6 +204,7 @@ impl Machine {
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         match &self.served_by {
+            #[cfg(feature = "in-house")]
             ServedBy::InHouse(_) => None,
             ServedBy::Spin(process) => Some(process.id()),
         }
@@ -221,18 +255,17 @@ fn spin_up(program: &Path, address: SocketAddr, setup: &Setup) -> Command {
         .args(["up", "--state-dir", "", "--from"])
         .arg(setup.manifest())
         .arg("--runtime-config-file")
-        .arg(repository().join("runtime-config.toml"))
+        .arg(setup.runtime_config())
         .args(["--listen", &address.to_string()])
         .envs(&setup.environment);
     command
 }
 
-/// Builds the component with the command in `spin.toml`.
+/// Builds the component as [`Host::build_component`] does.
 ///
 /// # Errors
 /// When the build fails.
+#[cfg(feature = "in-house")]
 pub fn build_component() -> Result<()> {
-    let manifest = repository().join("spin.toml");
-    ensure!(manifest.is_file(), "{} is missing", manifest.display());
-    crate::spin::build(&manifest)
+    Host::InHouse.build_component()
 }

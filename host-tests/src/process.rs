@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::client::Client;
-use crate::spin::Logs;
+use crate::logs::Logs;
 use crate::wait::eventually;
 
 /// The process. Dropping it ends the process and waits for it.

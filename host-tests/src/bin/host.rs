@@ -1,4 +1,4 @@
-//! The in-house host as a program, with the part of `spin up`'s command line that the Dockerfile uses.
+//! The in-house host as a program, with those parts of `spin`'s command line that the Dockerfile and `make up` use.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,11 +7,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser};
-use host_tests::spin::{Logs, Options, Server};
+use host_tests::logs::Logs;
+use host_tests::spin::{Options, Server, build};
 
 /// Imitates Spin.
 #[derive(Parser)]
 enum Command {
+    /// Builds an application.
+    Build {
+        /// The manifest.
+        #[arg(long, default_value = "spin.toml")]
+        from: PathBuf,
+    },
     /// Serves an application.
     Up(Up),
 }
@@ -55,8 +62,11 @@ fn duration(value: &str) -> Result<Duration, String> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Up(up) = Command::parse();
-    match serve(up).await {
+    let outcome = match Command::parse() {
+        Command::Build { from } => build(&from),
+        Command::Up(up) => serve(up).await,
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("Error: {error:#}");

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use host_tests::fault::{Fault, FaultProxy};
 use host_tests::load::{Load, Report, percentile, run_for};
-use host_tests::machine::{Host, Machine, Routes, Setup, build_component};
+use host_tests::machine::{Host, Machine, Routes, Setup};
 use host_tests::postgres::{Cluster, USER};
 use host_tests::wait::eventually;
 use nix::sys::signal::Signal;
@@ -98,7 +98,7 @@ async fn soak(arguments: &Arguments) -> Result<()> {
     let seed = arguments.seed.unwrap_or_else(|| u64::from(std::process::id()) ^ since_epoch());
     let clients = usize::from(arguments.clients);
     println!("seed {seed} (again with SOAK_SEED={seed}), {} s, {clients} clients", arguments.seconds);
-    build_component()?;
+    Host::from_environment().build_component()?;
     let scenario = Scenario::new().await?;
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let script = async {

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use host_tests::machine::{Host, Machine, Setup, build_component, program};
+use host_tests::logs::Logs;
+use host_tests::machine::{Host, Machine, Setup, program};
 use host_tests::postgres::{Cluster, PRIMARY};
-use host_tests::spin::Logs;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Regions with a replica.
@@ -58,11 +58,21 @@ async fn run(arguments: Arguments) -> Result<()> {
     }
 }
 
+fn host(spin: Option<PathBuf>) -> Result<Host> {
+    match spin {
+        Some(program) => Ok(Host::Spin(program)),
+        #[cfg(feature = "in-house")]
+        None => Ok(Host::InHouse),
+        #[cfg(not(feature = "in-house"))]
+        None => bail!("this program was built without the in-house host: name a `spin` program with --spin"),
+    }
+}
+
 async fn serve(arguments: Arguments) -> Result<()> {
-    let host = arguments.spin.clone().map_or(Host::InHouse, Host::Spin);
+    let host = host(arguments.spin)?;
     let addresses = addresses(arguments.port, if arguments.database_url.is_some() { 1 } else { 1 + REPLICAS.len() })?;
-    step("building the component");
-    build_component()?;
+    step("2/4 building the component (about a minute the first time)");
+    host.build_component()?;
     match arguments.database_url {
         Some(url) => serve_one(&host, url, addresses[0]).await,
         None => serve_three(&host, &addresses).await,
@@ -70,11 +80,11 @@ async fn serve(arguments: Arguments) -> Result<()> {
 }
 
 async fn serve_three(host: &Host, addresses: &[SocketAddr]) -> Result<()> {
-    step("starting PostgreSQL: a primary in sjc, replicas in fra and syd");
+    step("3/4 starting PostgreSQL: a primary in sjc, replicas in fra and syd (about 5 seconds)");
     let cluster = Cluster::start(&REPLICAS).await?;
     let mut machines = Vec::new();
     for (server, &address) in cluster.servers().zip(addresses) {
-        step(&format!("starting a Machine in {}", server.name()));
+        step(&format!("4/4 starting a Machine in {}", server.name()));
         let mut setup = Setup::in_region(server.name(), &cluster, host);
         setup.listen = Some(address);
         setup.logs = Logs::echoing(server.name());
@@ -121,6 +131,8 @@ async fn serve_one(host: &Host, url: String, address: SocketAddr) -> Result<()> 
     setup.logs = Logs::echoing("|");
     let passed_on = |name: &str| name == "FLY_REGION" || name.starts_with("SPIN_VARIABLE_");
     setup.environment.extend(std::env::vars().filter(|(name, _)| passed_on(name)));
+    step("3/4 no PostgreSQL to start: the database is yours");
+    step("4/4 starting a Machine");
     let machine = Machine::start(host, setup).await?;
     let answer = machine.client().await?.get("/").await?;
     if answer.status.is_success() {
@@ -171,6 +183,10 @@ fn step(what: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -180,6 +196,37 @@ mod tests {
         assert_eq!((given.spin, given.port), (Some(PathBuf::from("/bin/sh")), 4000));
         for bad in [["--spin", "/nowhere"], ["--database-url", ""], ["--port", "x"]] {
             assert!(parse(&bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_spin_on_the_path_serves_from_4_1_on() {
+        let scripts = host_tests::machine::repository().join("scripts");
+        for (version, serves) in [
+            ("spin 4.1.0-pre0 (94a8fc8 2026-11-20)", true),
+            ("spin 4.1.0 (94a8fc8 2026-11-20)", true),
+            ("spin 4.10.2", true),
+            ("spin 5.0.0", true),
+            ("spin 4.0.9", false),
+            ("spin 3.6.0", false),
+            // The model checker of the same name.
+            ("Spin Version 6.5.2 -- 6 December 2019", false),
+            ("", false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let spin = folder.path().join("spin");
+            std::fs::write(&spin, format!("#!/bin/sh\necho '{version}'\n")).unwrap();
+            std::fs::set_permissions(&spin, Permissions::from_mode(0o755)).unwrap();
+            let found = |variable: Option<&str>| {
+                let mut command = Command::new(scripts.join("find-spin"));
+                let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+                command.env("PATH", path).env_remove("SPIN").envs(variable.map(|value| ("SPIN", value)));
+                String::from_utf8(command.output().unwrap().stdout).unwrap()
+            };
+            let path = format!("{}\n", spin.display());
+            assert_eq!(found(None), if serves { path.as_str() } else { "" }, "{version:?}");
+            assert_eq!(found(Some("")), "", "an empty SPIN is the in-house host");
+            assert_eq!(found(Some(path.trim())), path, "a Spin that is named is taken as it is");
         }
     }
 }

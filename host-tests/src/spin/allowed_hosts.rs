@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::variables::{Variables, is_template};
+use super::resolver::{Resolver, is_template};
 
-/// Which hosts the component may connect to; or why that cannot be said, which comes up at the first connection.
+/// Which hosts an instance may connect to; or why that cannot be said, which each of its connections is told.
 #[derive(Debug)]
 pub(crate) struct AllowedHosts(Result<Vec<Entry>, String>);
 
@@ -33,20 +33,27 @@ enum PortRule {
 }
 
 impl AllowedHosts {
-    /// At the start Spin looks only at entries without a template. It fills the others in when an instance first
-    /// connects; here they cannot change, so once is enough.
-    pub(crate) fn new(entries: &[String], variables: &Variables) -> Result<Self> {
-        for literal in entries.iter().filter(|entry| !is_template(entry)) {
-            Entry::parse(literal)?;
-        }
-        let resolved = entries.iter().map(|entry| {
-            let resolved = variables.resolve(entry)?;
-            // Only a template may come to nothing.
-            let nothing = is_template(entry) && ["", "http://", "https://"].contains(&resolved.as_str());
-            if nothing { Ok(None) } else { Entry::parse(&resolved).map(Some) }
-        });
-        let allowed = resolved.collect::<Result<Vec<_>>>().map(|entries| entries.into_iter().flatten().collect());
-        Ok(Self(allowed.map_err(|error| error.to_string())))
+    /// What is checked at the start: the entries without a template.
+    ///
+    /// # Errors
+    /// When one of them makes no sense.
+    pub(crate) fn check(entries: &[String]) -> Result<()> {
+        entries.iter().filter(|entry| !is_template(entry)).try_for_each(|literal| Entry::parse(literal).map(drop))
+    }
+
+    /// Fills in the templates. Spin resolves all variables of the application for that, whether they occur or not.
+    pub(crate) async fn resolve(entries: &[String], variables: &Resolver) -> Self {
+        let allowed = async {
+            let values = variables.resolve_all().await?;
+            let resolved = entries.iter().map(|entry| {
+                let resolved = values.fill_in(entry)?;
+                // Only a template may come to nothing.
+                let nothing = is_template(entry) && ["", "http://", "https://"].contains(&resolved.as_str());
+                if nothing { Ok(None) } else { Entry::parse(&resolved).map(Some) }
+            });
+            Ok(resolved.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        };
+        Self(allowed.await.map_err(|error: anyhow::Error| error.to_string()))
     }
 
     /// Whether a connection may be made.

@@ -1,110 +1,38 @@
 //! An application made ready to serve: manifest, runtime configuration, environment and the compiled component.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::allowed_hosts::AllowedHosts;
 use super::bindings::spin::{key_value::key_value, postgres::postgres, variables::variables};
-use super::key_value::Entries;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, folder_of};
+use super::options::Options;
 use super::pool::Pools;
+use super::resolver::Resolver;
+use super::resources::Entries;
 use super::runtime_config::RuntimeConfig;
-use super::variables::Variables;
-use super::worker::{App, Spin, State, Workers};
-use super::{Logs, Names};
+use super::state::{App, Spin, State};
+use super::worker::Workers;
+use crate::logs::Logs;
 
-/// What `spin up` can be told, with its defaults.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The folder of `spin.toml` and of the sources named in it.
-    pub manifest: PathBuf,
-    /// `--runtime-config-file`
-    pub runtime_config: Option<PathBuf>,
-    /// The whole environment; this process's own is not looked at.
-    pub environment: HashMap<String, String>,
-    /// `--max-instance-reuse-count`
-    pub max_instance_reuse_count: usize,
-    /// `--max-instance-concurrent-reuse-count`
-    pub max_instance_concurrent_reuse_count: usize,
-    /// `--idle-instance-timeout`
-    pub idle_instance_timeout: Duration,
-    /// `--request-timeout`
-    pub request_timeout: Option<Duration>,
-    /// Private names; Spin has the machine's own DNS instead.
-    pub names: Names,
-}
-
-impl Options {
-    /// Spin's defaults for a manifest.
-    #[must_use]
-    pub fn new(manifest: impl Into<PathBuf>) -> Self {
-        Self {
-            manifest: manifest.into(),
-            runtime_config: None,
-            environment: HashMap::new(),
-            max_instance_reuse_count: 128,
-            max_instance_concurrent_reuse_count: 16,
-            idle_instance_timeout: Duration::from_secs(1),
-            request_timeout: None,
-            names: Names::default(),
-        }
-    }
-}
-
-impl Options {
-    /// The same with one more environment variable.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.environment.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
-    /// What `SPIN_MAX_INSTANCE_MEMORY` says, in bytes.
-    pub(super) fn memory_limit(&self) -> StoreLimits {
-        let bytes = self.environment.get("SPIN_MAX_INSTANCE_MEMORY").and_then(|bytes| bytes.parse().ok());
-        bytes.map_or_else(StoreLimits::default, |bytes| StoreLimitsBuilder::new().memory_size(bytes).build())
-    }
-}
-
-/// Builds the component as `spin build` does: with the manifest's own command, in the manifest's folder.
-///
-/// # Errors
-/// When the command fails; what it printed is on stderr.
-pub fn build(manifest: &Path) -> Result<()> {
-    let folder = folder_of(manifest);
-    let loaded = Manifest::load(manifest)?;
-    let (id, component) = loaded.component();
-    let Some(build) = &component.build else { return Ok(()) };
-    let status = Command::new("sh")
-        .args(["-c", &build.command])
-        .current_dir(&folder)
-        .status()
-        .with_context(|| format!("starting {:?}", build.command))?;
-    ensure!(status.success(), "building {id:?} with {:?} failed: {status}", build.command);
-    Ok(())
-}
-
-pub(super) fn prepare(options: Options, logs: Logs) -> Result<Workers> {
+/// Takes a while, for the component is compiled: not for a thread that serves others.
+pub(crate) fn prepare(options: Options, logs: Logs) -> Result<Workers> {
     let manifest = Manifest::load(&options.manifest)?;
     let config = options.runtime_config.as_deref().map(RuntimeConfig::load).transpose()?.unwrap_or_default();
     let (id, component) = manifest.component();
-    let variables = Variables::new(&manifest, &config, options.environment.clone())?;
-    let allowed = AllowedHosts::new(&component.allowed_outbound_hosts, &variables)
+    let variables = Resolver::new(&manifest, config, options.environment.clone())?;
+    AllowedHosts::check(&component.allowed_outbound_hosts)
         .with_context(|| format!("reading allowed_outbound_hosts of {id:?}"))?;
-    let source = folder_of(&options.manifest).join(&component.source);
-    let pre = compiled(&source)?;
-    let pools = Pools::new(allowed, options.names.clone());
     let app = App {
-        pools,
+        pools: Pools::new(options.names.clone()),
         variables,
+        allowed_outbound_hosts: component.allowed_outbound_hosts.clone(),
         key_value_stores: component.key_value_stores.clone(),
         entries: Entries::default(),
         logs,
@@ -114,11 +42,8 @@ pub(super) fn prepare(options: Options, logs: Logs) -> Result<Workers> {
         ]))?,
         stopping: AtomicBool::new(false),
     };
+    let pre = compiled(&folder_of(&options.manifest).join(&component.source))?;
     Ok(Workers { app: Arc::new(app), pre, options })
-}
-
-fn folder_of(manifest: &Path) -> PathBuf {
-    manifest.parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 /// Compiled once for each content in this process: tests start many Machines.

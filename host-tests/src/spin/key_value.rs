@@ -1,32 +1,13 @@
 //! `spin:key-value@3.0.0` over one store in memory, the `default` one, as Spin has it without a state directory.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
 use super::bindings::spin::key_value::key_value as wit;
 use super::bindings::spin::key_value::key_value::Error;
+use super::resources::{Entries, Store};
 use super::rows::Rows;
-use super::worker::{Spin, State};
-
-/// The label that Spin knows without a runtime configuration.
-pub(crate) const DEFAULT: &str = "default";
-
-/// The entries of a store, shared by all instances.
-#[derive(Clone, Default)]
-pub(crate) struct Entries(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
-
-/// A store in the guest's hands.
-#[expect(unreachable_pub, reason = "the generated bindings export it again")]
-pub struct Store(Entries);
-
-impl Entries {
-    fn with<R>(&self, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> R) -> R {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
+use super::state::{Spin, State};
 
 impl wit::Host for State {
     fn convert_error(&mut self, error: Error) -> wasmtime::Result<Error> {

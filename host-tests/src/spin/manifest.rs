@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use super::key_value::DEFAULT;
+/// The label of the one key-value store that Spin has without a runtime configuration.
+const DEFAULT: &str = "default";
 
 /// A manifest of version 2. Unknown keys are refused: Spin may do something with them that this host does not.
 #[derive(Debug, Deserialize)]
@@ -112,4 +114,27 @@ impl Manifest {
         let (id, component) = self.component.iter().next().expect("there is exactly one");
         (id, component)
     }
+}
+
+/// Builds the component as `spin build` does: with the manifest's own command, in the manifest's folder.
+///
+/// # Errors
+/// When the command fails; what it printed is on stderr.
+pub fn build(manifest: &Path) -> Result<()> {
+    let folder = folder_of(manifest);
+    let loaded = Manifest::load(manifest)?;
+    let (id, component) = loaded.component();
+    let Some(build) = &component.build else { return Ok(()) };
+    let status = Command::new("sh")
+        .args(["-c", &build.command])
+        .current_dir(&folder)
+        .status()
+        .with_context(|| format!("starting {:?}", build.command))?;
+    ensure!(status.success(), "building {id:?} with {:?} failed: {status}", build.command);
+    Ok(())
+}
+
+/// The folder that the paths in a manifest start from.
+pub(crate) fn folder_of(manifest: &Path) -> PathBuf {
+    manifest.parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }

@@ -8,21 +8,29 @@
 mod allowed_hosts;
 mod app;
 mod bindings;
+mod instances;
 mod key_value;
-mod logs;
 mod manifest;
-mod names;
+mod options;
+mod pipe;
 mod pool;
 mod postgres;
+mod resolver;
+mod resources;
 mod rows;
 mod runtime_config;
 mod server;
+mod state;
 mod values;
 mod variables;
+mod vault;
 mod worker;
 
-pub use app::{Options, build};
-pub use logs::Logs;
-pub use names::Names;
+pub use instances::{Instances, instantiate};
+pub use manifest::build;
+pub use options::Options;
 pub use server::Server;
-pub use worker::{Instances, instantiate};
+
+// Until everybody names them where they are.
+pub use crate::logs::Logs;
+pub use crate::names::Names;

@@ -12,46 +12,33 @@ use tokio_postgres::{Config, NoTls};
 
 use super::allowed_hosts::AllowedHosts;
 use super::bindings::spin::postgres::postgres::Error;
-use super::names::Names;
+use crate::names::Names;
 
 const CONNECTIONS_PER_ADDRESS: usize = 64;
 const ADDRESSES: u64 = 16;
 
 /// The connections of one application, shared by all its instances.
 pub(crate) struct Pools {
-    allowed: AllowedHosts,
     names: Names,
     pools: moka::sync::Cache<(String, Option<String>), Pool>,
 }
 
 impl Pools {
-    pub(crate) fn new(allowed: AllowedHosts, names: Names) -> Self {
-        Self { allowed, names, pools: moka::sync::Cache::new(ADDRESSES) }
+    pub(crate) fn new(names: Names) -> Self {
+        Self { names, pools: moka::sync::Cache::new(ADDRESSES) }
     }
 
     /// A connection for an address, as Spin's `open` gives it.
-    pub(crate) async fn open(&self, address: &str, root_ca: Option<&str>) -> Result<Arc<Object>, Error> {
+    pub(crate) async fn open(
+        &self,
+        address: &str,
+        root_ca: Option<&str>,
+        allowed: &AllowedHosts,
+    ) -> Result<Arc<Object>, Error> {
         let config = address.parse::<Config>().map_err(|error| Error::ConnectionFailed(error.to_string()))?;
-        self.check_allowed(&config)?;
+        check_allowed(&config, allowed)?;
         // Spin prints the error's debug form, a chain over several lines.
         self.get(address, &config, root_ca).await.map_err(|error| Error::ConnectionFailed(format!("{error:?}")))
-    }
-
-    /// Every host counts, each with its own port or the only one.
-    fn check_allowed(&self, config: &Config) -> Result<(), Error> {
-        let ports = config.get_ports();
-        for (index, host) in config.get_hosts().iter().enumerate() {
-            let Host::Tcp(host) = host else {
-                return Err(Error::ConnectionFailed("Unix sockets are not supported on WebAssembly".to_owned()));
-            };
-            let only = if let [only] = ports { Some(only) } else { None };
-            let port = ports.get(index).or(only);
-            if !self.allowed.allows_postgres(host, port.copied().unwrap_or(5432)).map_err(Error::Other)? {
-                let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-                return Err(Error::ConnectionFailed(format!("address postgres://{host}{port} is not permitted")));
-            }
-        }
-        Ok(())
     }
 
     async fn get(&self, address: &str, config: &Config, root_ca: Option<&str>) -> Result<Arc<Object>> {
@@ -63,6 +50,23 @@ impl Pools {
             .context("establishing PostgreSQL connection pool")?;
         Ok(Arc::new(pool.get().await?))
     }
+}
+
+/// Every host counts, each with its own port or the only one.
+fn check_allowed(config: &Config, allowed: &AllowedHosts) -> Result<(), Error> {
+    let ports = config.get_ports();
+    for (index, host) in config.get_hosts().iter().enumerate() {
+        let Host::Tcp(host) = host else {
+            return Err(Error::ConnectionFailed("Unix sockets are not supported on WebAssembly".to_owned()));
+        };
+        let only = if let [only] = ports { Some(only) } else { None };
+        let port = ports.get(index).or(only);
+        if !allowed.allows_postgres(host, port.copied().unwrap_or(5432)).map_err(Error::Other)? {
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            return Err(Error::ConnectionFailed(format!("address postgres://{host}{port} is not permitted")));
+        }
+    }
+    Ok(())
 }
 
 fn create(config: &Config, root_ca: Option<&str>) -> Result<Pool> {

@@ -9,19 +9,10 @@ use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
 use super::bindings::spin::postgres::postgres as wit;
 use super::bindings::spin::postgres::postgres::{Column, DbValue, Error, ParameterValue, QueryError, RowSet};
+use super::resources::{Builder, Connection};
+use super::rows::Rows;
+use super::state::{Spin, State};
 use super::values;
-use super::worker::{Spin, State};
-
-/// A connection in the guest's hands. The pool gets it back when the guest and every call on it have let go.
-#[expect(unreachable_pub, reason = "the generated bindings export it again")]
-pub struct Connection(Arc<Object>);
-
-/// An address with a certificate authority of its own.
-#[expect(unreachable_pub, reason = "the generated bindings export it again")]
-pub struct Builder {
-    address: String,
-    root_ca: Option<String>,
-}
 
 type Row = Vec<DbValue>;
 type QueryParts = (Vec<Column>, mpsc::Receiver<Row>, oneshot::Receiver<Result<(), Error>>);
@@ -36,7 +27,7 @@ impl wit::Host for State {
 
 impl wit::HostConnection for State {
     async fn open(&mut self, address: String) -> Result<Resource<Connection>, Error> {
-        let opened = self.app.pools.open(&address, None).await?;
+        let opened = self.outbound.open(&address, None).await?;
         self.push(Connection(opened))
     }
 
@@ -73,8 +64,8 @@ impl wit::HostConnection for State {
 
 impl<T: Send> wit::HostConnectionWithStore<T> for Spin {
     async fn open_async(accessor: &Accessor<T, Self>, address: String) -> Result<Resource<Connection>, Error> {
-        let app = accessor.with(|mut access| Arc::clone(&access.get().app));
-        let opened = app.pools.open(&address, None).await?;
+        let outbound = accessor.with(|mut access| Arc::clone(&access.get().outbound));
+        let opened = outbound.open(&address, None).await?;
         accessor.with(|mut access| access.get().push(Connection(opened)))
     }
 
@@ -87,7 +78,7 @@ impl<T: Send> wit::HostConnectionWithStore<T> for Spin {
         let client = accessor.with(|mut access| access.get().client(&connection))?;
         let (columns, rows, result) = query(&client, &statement, &params).await?;
         accessor.with(|mut access| {
-            let rows = StreamReader::new(&mut access, super::rows::Rows(rows)).map_err(other)?;
+            let rows = StreamReader::new(&mut access, Rows(rows)).map_err(other)?;
             let result = FutureReader::new(&mut access, result).map_err(other)?;
             Ok((columns, rows, result))
         })
@@ -119,7 +110,7 @@ impl wit::HostConnectionBuilder for State {
 
     async fn build(&mut self, builder: Resource<Builder>) -> Result<Resource<Connection>, Error> {
         let (address, root_ca) = self.builder(&builder)?;
-        let opened = self.app.pools.open(&address, root_ca.as_deref()).await?;
+        let opened = self.outbound.open(&address, root_ca.as_deref()).await?;
         self.push(Connection(opened))
     }
 
@@ -134,11 +125,11 @@ impl<T: Send> wit::HostConnectionBuilderWithStore<T> for Spin {
         accessor: &Accessor<T, Self>,
         builder: Resource<Builder>,
     ) -> Result<Resource<Connection>, Error> {
-        let (app, (address, root_ca)) = accessor.with(|mut access| {
+        let (outbound, (address, root_ca)) = accessor.with(|mut access| {
             let state = access.get();
-            state.builder(&builder).map(|parts| (Arc::clone(&state.app), parts))
+            state.builder(&builder).map(|parts| (Arc::clone(&state.outbound), parts))
         })?;
-        let opened = app.pools.open(&address, root_ca.as_deref()).await?;
+        let opened = outbound.open(&address, root_ca.as_deref()).await?;
         accessor.with(|mut access| access.get().push(Connection(opened)))
     }
 }

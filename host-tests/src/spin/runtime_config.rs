@@ -1,9 +1,11 @@
-//! The runtime configuration, as far as this host reads it: variables providers of the type `env`.
+//! The runtime configuration, as far as this host reads it: variables providers of the types `env` and `vault`.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+
+use super::vault::Vault;
 
 /// Unknown keys stop the start, as they do in Spin.
 #[derive(Debug, Default, Deserialize)]
@@ -17,6 +19,7 @@ pub(crate) struct RuntimeConfig {
 #[serde(rename_all = "snake_case", tag = "type", deny_unknown_fields)]
 pub(crate) enum VariablesProvider {
     Env { prefix: Option<String> },
+    Vault(Vault),
 }
 
 impl RuntimeConfig {

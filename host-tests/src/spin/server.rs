@@ -21,9 +21,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyHandler;
 
-use super::Logs;
-use super::app::{Options, prepare};
-use super::worker::{App, Workers};
+use super::app::prepare;
+use super::options::Options;
+use super::state::App;
+use super::worker::Workers;
+use crate::logs::Logs;
 
 /// A running application. Dropping it cuts every request, as Spin does on SIGTERM.
 pub struct Server {

@@ -3,79 +3,20 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{Accessor, GuestTaskId, HasData, InstancePre, ResourceTable};
-use wasmtime::{Store, StoreContextMut, StoreLimits};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime::component::{GuestTaskId, InstancePre};
+use wasmtime::{Store, StoreContextMut};
+use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, Proxy, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 use wasmtime_wasi_http::p3::bindings::Service;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::Logs;
-use super::app::{Options, prepare};
-use super::bindings::spin::variables::variables::{self, Error};
-use super::key_value::Entries;
-use super::pool::Pools;
-use super::variables::Variables;
-
-/// What the instances of one application share.
-pub(crate) struct App {
-    pub(crate) pools: Pools,
-    pub(crate) variables: Variables,
-    /// The labels that the component may use.
-    pub(crate) key_value_stores: Vec<String>,
-    pub(crate) entries: Entries,
-    pub(crate) logs: Logs,
-    /// What everybody is told at `/.well-known/spin/info`.
-    pub(crate) info: String,
-    /// Set when the server stops: instances that are cut off then have not failed.
-    pub(crate) stopping: AtomicBool,
-}
-
-/// What belongs to one instance.
-pub(crate) struct State {
-    pub(crate) table: ResourceTable,
-    pub(crate) app: Arc<App>,
-    wasi: WasiCtx,
-    http: WasiHttpCtx,
-    limits: StoreLimits,
-}
-
-/// Gives the generated bindings the whole state.
-pub(crate) struct Spin;
-
-impl HasData for Spin {
-    type Data<'a> = &'a mut State;
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for State {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: Default::default() }
-    }
-}
-
-impl variables::Host for State {
-    fn convert_error(&mut self, error: Error) -> wasmtime::Result<Error> {
-        Ok(error)
-    }
-}
-
-impl<T: Send> variables::HostWithStore<T> for Spin {
-    async fn get(accessor: &Accessor<T, Self>, name: String) -> Result<String, Error> {
-        accessor.with(|mut access| access.get().app.variables.get(&name))
-    }
-}
+use super::options::Options;
+use super::state::{App, State};
 
 /// Makes instances.
 pub(crate) struct Workers {
@@ -90,14 +31,7 @@ impl HandlerState for Workers {
     type WorkerState = Limits;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Limits>> {
-        let wasi = WasiCtx::builder().stdout(self.app.logs.pipe()).stderr(self.app.logs.pipe()).build();
-        let state = State {
-            table: ResourceTable::new(),
-            app: Arc::clone(&self.app),
-            wasi,
-            http: WasiHttpCtx::new(),
-            limits: self.options.memory_limit(),
-        };
+        let state = State::new(&self.app, self.options.memory_limit());
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.limits);
         // Spin compiles in the checks that let it interrupt a guest; nobody interrupts it here.
@@ -184,29 +118,4 @@ impl WorkerState for Limits {
         }
         drop(store);
     }
-}
-
-/// Instances that have not worked yet, and how long each took to make.
-pub struct Instances(Vec<(Duration, Instance<State, Expiration, Limits>)>);
-
-impl Instances {
-    /// How long each took, in order.
-    pub fn times(&self) -> impl Iterator<Item = Duration> {
-        self.0.iter().map(|(took, _)| *took)
-    }
-}
-
-/// Makes instances of an application, for those who want to know what they cost.
-///
-/// # Errors
-/// Where Spin would not start.
-pub async fn instantiate(options: Options, count: usize) -> anyhow::Result<Instances> {
-    let workers = tokio::task::spawn_blocking(move || prepare(options, Logs::default())).await??;
-    let mut instances = Vec::with_capacity(count);
-    for _ in 0..count {
-        let started = Instant::now();
-        let instance = workers.instantiate().await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
-        instances.push((started.elapsed(), instance));
-    }
-    Ok(Instances(instances))
 }

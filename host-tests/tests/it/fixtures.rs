@@ -3,7 +3,7 @@
 use std::sync::{Arc, Once, Weak};
 
 use host_tests::client::Answer;
-use host_tests::machine::{Host, Machine, Setup, build_component};
+use host_tests::machine::{Host, Machine, Setup};
 use host_tests::postgres::{Cluster, USER};
 use tokio::sync::Mutex;
 
@@ -14,7 +14,7 @@ pub(crate) fn host() -> Host {
     static ONCE: Once = Once::new();
     let host = Host::from_environment();
     ONCE.call_once(|| {
-        build_component().unwrap();
+        host.build_component().unwrap();
         match &host {
             Host::InHouse => eprintln!("SPIN is not set: these tests run on the in-house host only"),
             Host::Spin(program) => eprintln!("these tests run on the real Spin at {}", program.display()),

@@ -26,7 +26,8 @@ impl Names {
     }
 
     /// The configuration with each known name replaced by its address; everything else stays.
-    pub(crate) fn apply(&self, config: &Config) -> Config {
+    #[must_use]
+    pub fn apply(&self, config: &Config) -> Config {
         let known = |host: &Host, port: u16| match host {
             Host::Tcp(name) => self.0.get(&(name.to_ascii_lowercase(), port)).copied(),
             Host::Unix(_) => None,
