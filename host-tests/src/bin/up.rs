@@ -71,7 +71,7 @@ fn host(spin: Option<PathBuf>) -> Result<Host> {
 async fn serve(arguments: Arguments) -> Result<()> {
     let host = host(arguments.spin)?;
     let addresses = addresses(arguments.port, if arguments.database_url.is_some() { 1 } else { 1 + REPLICAS.len() })?;
-    step("2/4 building the component (about a minute the first time)");
+    step("2/4 building the component (about half a minute the first time)");
     host.build_component()?;
     match arguments.database_url {
         Some(url) => serve_one(&host, url, addresses[0]).await,
@@ -80,7 +80,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
 }
 
 async fn serve_three(host: &Host, addresses: &[SocketAddr]) -> Result<()> {
-    step("3/4 starting PostgreSQL: a primary in sjc, replicas in fra and syd (about 5 seconds)");
+    step("3/4 starting PostgreSQL: a primary in sjc, replicas in fra and syd (a few seconds)");
     let cluster = Cluster::start(&REPLICAS).await?;
     let mut machines = Vec::new();
     for (server, &address) in cluster.servers().zip(addresses) {

@@ -30,7 +30,3 @@ pub use instances::{Instances, instantiate};
 pub use manifest::build;
 pub use options::Options;
 pub use server::Server;
-
-// Until everybody names them where they are.
-pub use crate::logs::Logs;
-pub use crate::names::Names;
