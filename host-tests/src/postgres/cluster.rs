@@ -7,13 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::Server;
 use super::binaries::{Binaries, hand_over, run};
+use super::server::{Server, USER};
 use super::watchdog::Watchdog;
 use crate::wait::eventually;
 
-/// The superuser of every cluster, let in without a password from this machine.
-pub const USER: &str = "postgres";
 /// The region of the primary.
 pub const PRIMARY: &str = "sjc";
 

@@ -14,9 +14,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-use super::USER;
 use super::binaries::Binaries;
 use crate::wait::eventually;
+
+/// The superuser of every cluster, let in without a password from this machine.
+pub const USER: &str = "postgres";
 
 /// A server of a cluster. Dropping it stops the process and waits for it.
 pub struct Server {

@@ -1,4 +1,4 @@
-//! The image, fly.toml and the guide for Fly, held to what the program and Fly really do.
+//! The image, fly.toml and the commands for Fly, held to what the program and Fly really do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,6 +18,7 @@ use toml::{Table, Value};
 
 use crate::fixtures::{assert_ok, host, shared_cluster};
 use crate::scenario::alone;
+use crate::texts;
 
 fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap()
@@ -279,29 +280,18 @@ fn fly_toml_has_no_key_that_flyctl_does_not_know() {
 }
 
 #[test]
-fn every_fly_command_of_the_guide_exists() {
+fn every_fly_command_in_a_document_exists() {
     let table: Table = toml::from_str(&read("host-tests/tests/flyctl.toml")).unwrap();
     let words = |entry: &Value, key: &str| -> Vec<String> {
         entry[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
     };
-    let readme = read("README.md");
-    let guide = readme.split("## Deploy on Fly").nth(1).unwrap().split("\n## ").next().unwrap();
     // The column `then` shows what no longer works.
-    let today = |line: &&str| {
-        !line.starts_with("| `fly regions")
-            && !line.starts_with("| `fly volumes")
-            && !line.starts_with("| `fly secrets set")
-    };
-    let dropped = guide.lines().filter(|line| !today(line)).map(|line| line.split(" | ").nth(1).unwrap());
-    let lines = guide.lines().filter(today).chain(dropped);
-    let mut commands = Vec::new();
-    for line in lines {
-        match line.strip_prefix("    fly ") {
-            Some(command) => commands.push(command),
-            None => commands.extend(line.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("fly "))),
-        }
-    }
-    assert!(commands.len() > 12, "{commands:?}");
+    let then = texts::table(&read("docs/fly.md"), "| then | today |");
+    let documents = texts::documents();
+    let mut commands: Vec<_> = documents.iter().flat_map(|document| texts::code(&document.text)).collect();
+    commands.retain(|command| !then.iter().any(|row| texts::quoted(&row[0]).contains(command)));
+    let commands: Vec<_> = commands.iter().filter_map(|command| command.strip_prefix("fly ")).collect();
+    assert!(commands.len() > 20, "{commands:?}");
     for command in commands {
         let said: Vec<_> = command.split_whitespace().collect();
         let is = |entry: &&Value| words(entry, "words").iter().zip(&said).all(|(word, said)| word == said);

@@ -1,128 +1,18 @@
-//! What would drift if nobody looked: sizes, tables, names that stand in several files.
+//! What would drift in the sources if nobody looked: sizes, names that stand in several files, which file uses which.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
 
-use host_tests::machine::repository;
+use syn::visit::Visit;
+use syn::{Attribute, File, ImplItemFn, ItemFn, ItemImpl, ItemMod, ItemUse, Path, UseTree, Visibility};
 
-fn read(path: &str) -> String {
-    std::fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// Every Rust file of the repository.
-fn sources() -> Vec<(PathBuf, String)> {
-    fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                found.push((path, text));
-            }
-        }
-    }
-    let mut found = Vec::new();
-    for folder in ["src", "crates", "host-tests/src", "host-tests/tests", "bench", "examples"] {
-        collect(&repository().join(folder), &mut found);
-    }
-    assert!(found.len() > 20, "found the sources");
-    found
-}
-
-/// The cells of a table's rows, without its head.
-fn table(text: &str, head: &str) -> Vec<Vec<String>> {
-    let rows = text.lines().map(|line| line.trim_start_matches("//! "));
-    let rows = rows.skip_while(|line| !line.starts_with(head)).skip(2).take_while(|line| line.starts_with('|'));
-    let cells = |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
-    let rows: Vec<_> = rows.map(cells).collect();
-    assert!(!rows.is_empty(), "no table with the head {head}");
-    rows
-}
-
-/// What stands in backticks.
-fn quoted(text: &str) -> Vec<&str> {
-    text.split('`').skip(1).step_by(2).collect()
-}
+use crate::texts::{Text, product_code, read, sources};
 
 #[test]
 fn every_file_says_what_it_is_for_and_is_short() {
-    for (path, text) in sources() {
-        assert!(text.starts_with("//! "), "{} does not start with what it is for", path.display());
+    for Text { path, text } in sources() {
+        assert!(text.starts_with("//! "), "{path} does not start with what it is for");
         let lines = text.lines().count();
-        assert!(lines <= 400, "{} has {lines} lines: which two files is it?", path.display());
-    }
-}
-
-#[test]
-fn variables_are_the_same_in_the_manifest_the_code_and_the_readme() {
-    let manifest: toml::Table = toml::from_str(&read("spin.toml")).unwrap();
-    let keys = |table: &toml::Value| table.as_table().unwrap().keys().cloned().collect::<BTreeSet<_>>();
-    let application = keys(&manifest["variables"]);
-    let component = keys(&manifest["component"]["nearest-replica"]["variables"]);
-
-    let code = read("crates/nearest-replica/src/instance/config.rs");
-    let names = code.split("const NAMES").nth(1).unwrap().split(';').nth(1).unwrap();
-    let asked = names.split('"').skip(1).step_by(2).chain(["deadline_ms"]).map(str::to_owned);
-    assert_eq!(asked.collect::<BTreeSet<_>>(), component, "instance/config.rs and spin.toml");
-
-    for row in table(&read("README.md"), "| variable | environment | default |") {
-        let name = quoted(&row[0])[0];
-        let default = &manifest["variables"][name];
-        let stated = row[2].trim_matches('`');
-        match default.get("default").and_then(toml::Value::as_str) {
-            None => assert_eq!((stated, default["required"].as_bool()), ("required", Some(true)), "{name}"),
-            Some("") => assert_eq!(stated, "empty", "{name}"),
-            Some(value) => assert_eq!(stated, value, "{name}"),
-        }
-    }
-    let documented = table(&read("README.md"), "| variable | environment | default |");
-    let documented: BTreeSet<_> = documented.iter().map(|row| quoted(&row[0])[0].to_owned()).collect();
-    assert_eq!(documented, application, "README.md and spin.toml");
-}
-
-#[test]
-fn the_table_of_candidates_is_the_same_in_the_code_and_the_readme() {
-    let code = table(
-        &read("crates/nearest-replica/src/rules/candidates.rs"),
-        "| host in `DATABASE_URL`, outside the primary region |",
-    );
-    assert_eq!(table(&read("README.md"), "| host in `DATABASE_URL` | candidates |"), code);
-}
-
-#[test]
-fn every_test_that_the_readme_names_exists_and_so_does_every_problem() {
-    let sources: String = sources().into_iter().map(|(_, text)| text).collect();
-    for row in table(&read("README.md"), "| what happens | what the user sees | test |") {
-        match quoted(&row[2]).as_slice() {
-            [] => assert!(row[2].starts_with("not tested: "), "{row:?}"),
-            tests => {
-                for test in tests {
-                    assert!(sources.contains(&format!("fn {test}(")), "there is no test {test}");
-                }
-            }
-        }
-    }
-    let readme = read("README.md");
-    let names = read("crates/nearest-replica/src/problem.rs");
-    let names = names.split("Self::").filter_map(|arm| arm.split_once("=> \"")).map(|(_, name)| name);
-    for name in names.filter_map(|name| name.split('"').next()).filter(|name| !name.contains(' ')) {
-        assert!(readme.contains(&format!("`{name}`")), "README.md does not speak of the problem {name}");
-    }
-}
-
-#[test]
-fn commands_in_the_readme_are_targets_of_the_makefile() {
-    let makefile = read("Makefile");
-    let readme = read("README.md");
-    let in_code = readme.lines().flat_map(|line| match line.strip_prefix("    ") {
-        Some(code) => vec![code],
-        None => quoted(line),
-    });
-    let targets: Vec<_> = in_code.filter_map(|code| code.strip_prefix("make ")?.split_whitespace().next()).collect();
-    assert!(targets.len() > 4, "{targets:?}");
-    for target in targets {
-        assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+        assert!(lines <= 400, "{path} has {lines} lines: which two files is it?");
     }
 }
 
@@ -136,4 +26,257 @@ fn the_toolchain_and_the_packages_agree() {
     assert!(read("CHANGELOG.md").starts_with("# Changelog\n\n## Unreleased\n"), "CHANGELOG.md");
     let manifest: toml::Table = toml::from_str(&read("spin.toml")).unwrap();
     assert_eq!(manifest["application"]["version"], cargo["workspace"]["package"]["version"], "spin.toml");
+}
+
+#[test]
+fn rules_are_pure_and_one_file_touches_spins_postgres_interface() {
+    const LIBRARY: &str = "crates/nearest-replica/src/";
+    let sources = sources();
+    let mut rules = 0;
+    for Text { path, text } in sources.iter().filter(|source| source.path.starts_with(LIBRARY)) {
+        let code = product_code(text);
+        if path.starts_with(&format!("{LIBRARY}rules/")) {
+            rules += 1;
+            for impure in ["spin_sdk", "Instant::now", "SystemTime", "std::env", "std::fs", "std::net::Tcp", "async "] {
+                assert!(!code.contains(impure), "{path} has `{impure}`");
+            }
+        }
+        if code.contains("spin_sdk::pg") {
+            assert_eq!(path, &format!("{LIBRARY}spin/postgres.rs"));
+        }
+        for interface in ["spin_sdk::key_value", "spin_sdk::variables"] {
+            assert!(!code.contains(interface) || path.starts_with(&format!("{LIBRARY}spin/")), "{path}: {interface}");
+        }
+    }
+    assert!(rules > 10, "found the rules");
+    for Text { path, text } in sources.iter().filter(|source| source.path.starts_with("src/")) {
+        assert!(!product_code(text).contains("spin_sdk::pg"), "{path} leaves Postgres to the library");
+    }
+}
+
+/// Each uses only those before it, and its own.
+const FLOORS: [&[&str]; 6] =
+    [&["rules"], &["spin"], &["instance"], &["log", "outcome", "problem"], &["read"], &["database"]];
+
+#[test]
+fn the_library_depends_in_one_direction() {
+    let floor = |module: &str| {
+        let first = module.split("::").next().unwrap();
+        FLOORS.iter().position(|floor| floor.contains(&first)).unwrap_or_else(|| panic!("{module} is on no floor"))
+    };
+    let uses = uses("crates/nearest-replica/src/");
+    assert!(uses.len() > 15, "found the library");
+    for (module, used) in uses.iter().filter(|(module, _)| !module.is_empty()) {
+        for other in used {
+            assert!(floor(other) <= floor(module), "{module} uses {other}, which is above it");
+        }
+    }
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let folders = ["src/", "crates/nearest-replica/src/", "host-tests/src/", "host-tests/tests/it/", "bench/src/"];
+    let circles =
+        folders.iter().filter_map(|folder| Some(format!("{folder}: {}", circle(&uses(folder))?.join(" -> "))));
+    assert_eq!(circles.collect::<Vec<_>>(), [""; 0], "these use each other");
+}
+
+/// A circle, if there is one: each module uses the next, the last is the first.
+fn circle(uses: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<&str>> {
+    fn visit<'a>(
+        module: &'a str,
+        uses: &'a BTreeMap<String, BTreeSet<String>>,
+        path: &mut Vec<&'a str>,
+        done: &mut BTreeSet<&'a str>,
+    ) -> Option<Vec<&'a str>> {
+        if let Some(start) = path.iter().position(|visited| *visited == module) {
+            return Some([&path[start..], &[module]].concat());
+        }
+        if !done.contains(module) {
+            path.push(module);
+            let found = uses[module].iter().find_map(|used| visit(used, uses, path, done));
+            path.pop();
+            done.insert(module);
+            return found;
+        }
+        None
+    }
+    let mut done = BTreeSet::new();
+    uses.keys().find_map(|module| visit(module, uses, &mut Vec::new(), &mut done))
+}
+
+#[test]
+fn a_circle_is_found_and_re_exports_lead_to_the_file_itself() {
+    let file = |path: &str, text: &str| Text { path: path.to_owned(), text: text.to_owned() };
+    let files = [
+        file("lib.rs", "pub mod host; pub mod wait; #[cfg(all(test, unix))] mod tests { use crate::wait::Wait; }"),
+        file("wait.rs", "pub struct Wait;"),
+        file("host/mod.rs", "mod pool; mod server; pub use pool::{Pool, Size as Number}; pub use server::Server;"),
+        file("host/pool.rs", "use crate::wait::{self, Wait}; pub struct Pool; pub struct Size;"),
+        file("host/server.rs", "use super::{Number, pool}; pub struct Server; fn f() { super::Pool::new() }"),
+    ];
+    let uses = uses_of(&files);
+    assert_eq!(uses["host::server"], BTreeSet::from(["host::pool".to_owned()]));
+    assert_eq!(uses["host::pool"], BTreeSet::from(["wait".to_owned()]));
+    assert!(uses["host"].is_empty() && uses[""].is_empty(), "{uses:?}");
+    assert_eq!(circle(&uses), None);
+
+    let mut files = files;
+    files[3].text += "fn g() { crate::host::Server::start() }";
+    assert_eq!(circle(&uses_of(&files)), Some(vec!["host::pool", "host::server", "host::pool"]));
+}
+
+/// The modules of a crate by name, `` for its root, and the modules that each uses outside its tests.
+fn uses(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let inside = sources().into_iter().filter_map(|Text { path, text }| {
+        let path = path.strip_prefix(folder)?.to_owned();
+        // Programs use the library beside them, and nobody uses them.
+        let program = path.starts_with("bin/") || (folder == "bench/src/" && path == "main.rs");
+        (!program).then_some(Text { path, text })
+    });
+    let files: Vec<_> = inside.collect();
+    assert!(files.len() > 1, "found {folder}");
+    uses_of(&files)
+}
+
+fn uses_of(files: &[Text]) -> BTreeMap<String, BTreeSet<String>> {
+    let modules: BTreeMap<Vec<String>, Module> = files
+        .iter()
+        .map(|Text { path, text }| {
+            let file: File = syn::parse_file(text).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let name = module_name(path);
+            let mut module = Module { name: name.clone(), ..Module::default() };
+            module.visit_file(&file);
+            (name, module)
+        })
+        .collect();
+    let of = |module: &Module| {
+        let used = module.used.iter().filter_map(|path| resolve(path, &modules)).filter(|used| *used != module.name);
+        used.map(|name| name.join("::")).collect()
+    };
+    modules.iter().map(|(name, module)| (name.join("::"), of(module))).collect()
+}
+
+/// `spin/mod.rs` is `[spin]`, `spin/pool.rs` is `[spin, pool]`, `lib.rs` and `main.rs` are `[]`.
+fn module_name(path: &str) -> Vec<String> {
+    let mut parts: Vec<_> = path.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    if parts.last().is_some_and(|last| last == "mod") || parts == ["lib"] || parts == ["main"] {
+        parts.pop();
+    }
+    parts
+}
+
+/// The module in whose file the thing behind a path is.
+fn resolve(path: &[String], modules: &BTreeMap<Vec<String>, Module>) -> Option<Vec<String>> {
+    let length = (0..=path.len()).rev().find(|length| modules.contains_key(&path[..*length]))?;
+    let module = &modules[&path[..length]];
+    match path.get(length).and_then(|name| module.names.get(name)) {
+        Some(elsewhere) if elsewhere != path => resolve(elsewhere, modules),
+        Some(_) | None => Some(module.name.clone()),
+    }
+}
+
+/// One file of a crate.
+#[derive(Default)]
+struct Module {
+    name: Vec<String>,
+    /// Paths from the root of the crate, as far as they are inside it.
+    used: Vec<Vec<String>>,
+    /// What `use` brings into the module, and from where: others may name it by this module's name.
+    names: BTreeMap<String, Vec<String>>,
+    children: BTreeSet<String>,
+}
+
+impl Module {
+    /// A path from the root of the crate; nothing where it leads out of it.
+    fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
+        let (first, rest) = path.split_first()?;
+        let base = match first.as_str() {
+            "crate" => &[],
+            "self" => self.name.as_slice(),
+            "super" => &self.name[..self.name.len().checked_sub(1)?],
+            child if self.children.contains(child) => return Some([self.name.as_slice(), path].concat()),
+            _ => return None,
+        };
+        Some([base, rest].concat())
+    }
+
+    fn add_use(&mut self, prefix: &[String], tree: &UseTree, counts: bool) {
+        let join = |name: &syn::Ident| [prefix, &[name.to_string()]].concat();
+        let (path, name) = match tree {
+            UseTree::Path(path) => return self.add_use(&join(&path.ident), &path.tree, counts),
+            UseTree::Group(group) => return group.items.iter().for_each(|tree| self.add_use(prefix, tree, counts)),
+            UseTree::Glob(_) => (prefix.to_vec(), String::new()),
+            UseTree::Name(name) if name.ident == "self" => (prefix.to_vec(), prefix.last().unwrap().clone()),
+            UseTree::Name(name) => (join(&name.ident), name.ident.to_string()),
+            UseTree::Rename(rename) => (join(&rename.ident), rename.rename.to_string()),
+        };
+        if let Some(path) = self.absolute(&path) {
+            self.names.insert(name, path.clone());
+            if counts {
+                self.used.push(path);
+            }
+        }
+    }
+}
+
+/// `cfg(test)`, `cfg(all(test, ...))`.
+fn is_test(attributes: &[Attribute]) -> bool {
+    let cfg = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
+    cfg.filter_map(|attribute| attribute.meta.require_list().ok()).any(|list| {
+        let text = list.tokens.to_string();
+        let words: Vec<_> = text.split(|c: char| !c.is_alphanumeric()).collect();
+        words.contains(&"test") && !words.contains(&"not")
+    })
+}
+
+impl<'ast> Visit<'ast> for Module {
+    fn visit_file(&mut self, file: &'ast File) {
+        for item in &file.items {
+            if let syn::Item::Mod(child) = item {
+                self.children.insert(child.ident.to_string());
+            }
+        }
+        syn::visit::visit_file(self, file);
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        if !is_test(&item.attrs) {
+            syn::visit::visit_item_mod(self, item);
+        }
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast ItemFn) {
+        if !is_test(&item.attrs) {
+            syn::visit::visit_item_fn(self, item);
+        }
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast ItemImpl) {
+        if !is_test(&item.attrs) {
+            syn::visit::visit_item_impl(self, item);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
+        if !is_test(&item.attrs) {
+            syn::visit::visit_impl_item_fn(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        if !is_test(&item.attrs) {
+            // A re-export says where something is, not that it is used.
+            let counts = matches!(item.vis, Visibility::Inherited);
+            self.add_use(&[], &item.tree, counts);
+        }
+    }
+
+    fn visit_path(&mut self, path: &'ast Path) {
+        let segments: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        if matches!(segments[0].as_str(), "crate" | "super" | "self") && segments.len() > 1 {
+            self.used.extend(self.absolute(&segments));
+        }
+        syn::visit::visit_path(self, path);
+    }
 }
