@@ -21,7 +21,7 @@ COPY bench/kept/Cargo.toml bench/kept/
 COPY bench/open/Cargo.toml bench/open/
 COPY examples/rows/Cargo.toml examples/rows/
 RUN mkdir -p src crates/nearest-replica/src host-tests/src/bin host-tests/tests/it bench/src/bin bench/kept/src bench/open/src examples/rows/src \
-    && touch src/lib.rs crates/nearest-replica/src/lib.rs host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs \
+    && touch src/lib.rs crates/nearest-replica/src/lib.rs host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs host-tests/tests/properties.rs \
     && touch host-tests/src/bin/host.rs host-tests/src/bin/soak.rs host-tests/src/bin/up.rs \
     && touch bench/src/lib.rs bench/src/main.rs bench/src/bin/native.rs bench/kept/src/lib.rs bench/open/src/lib.rs \
     && touch examples/rows/src/lib.rs \

@@ -1,14 +1,14 @@
-//! A TCP proxy in front of a database that counts what its clients send: the frontend messages of PostgreSQL's protocol
-//! 3.0 (its manual, "Frontend/Backend Protocol"), without TLS.
+//! A proxy in front of a database that counts what its clients send: the messages of PostgreSQL's protocol 3.0 (its
+//! manual, "Frontend/Backend Protocol"), without TLS.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use anyhow::Result;
+
+use crate::fault::{Direction, FaultProxy, Observer};
 
 /// What clients have sent so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,11 +39,18 @@ impl MessageCounts {
     }
 }
 
-/// The proxy. Dropping it ends its connections.
+/// The proxy, which can break the link as well. Dropping it ends its connections.
 pub struct CountingProxy {
-    address: SocketAddr,
-    counts: Arc<Mutex<MessageCounts>>,
-    running: JoinHandle<()>,
+    link: FaultProxy,
+    totals: Arc<Mutex<Totals>>,
+}
+
+/// All connections together.
+#[derive(Debug, Default)]
+struct Totals {
+    counts: MessageCounts,
+    in_flight: usize,
+    most_in_flight: usize,
 }
 
 impl CountingProxy {
@@ -52,112 +59,158 @@ impl CountingProxy {
     /// # Errors
     /// When there is no free port.
     pub async fn before(target: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening before a database")?;
-        let address = listener.local_addr()?;
-        let counts = Arc::new(Mutex::new(MessageCounts::default()));
-        let counted = Arc::clone(&counts);
-        let running = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((client, _)) = listener.accept().await {
-                connections.spawn(serve(client, target, Arc::clone(&counted)));
-                while connections.try_join_next().is_some() {}
-            }
-        });
-        Ok(Self { address, counts, running })
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+        let totals = Arc::new(Mutex::new(Totals::default()));
+        let counted = Arc::clone(&totals);
+        let link = FaultProxy::observed(target, Arc::new(move || Box::new(Connection::new(&counted)))).await?;
+        Ok(Self { link, totals })
     }
 
     /// What clients have sent so far.
     #[must_use]
     pub fn counts(&self) -> MessageCounts {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.totals).counts
+    }
+
+    /// The most requests, over all connections, that waited for the server at the same moment.
+    #[must_use]
+    pub fn most_in_flight(&self) -> usize {
+        lock(&self.totals).most_in_flight
     }
 }
 
-impl Drop for CountingProxy {
-    fn drop(&mut self) {
-        self.running.abort();
+impl Deref for CountingProxy {
+    type Target = FaultProxy;
+
+    fn deref(&self) -> &FaultProxy {
+        &self.link
     }
 }
 
-async fn serve(mut client: TcpStream, target: SocketAddr, counts: Arc<Mutex<MessageCounts>>) {
-    let Ok(mut server) = TcpStream::connect(target).await else { return };
-    let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let (from_client, to_client) = client.split();
-    let (from_server, to_server) = server.split();
-    let mut messages = ClientMessages::default();
-    let feed = |bytes: &[u8]| messages.feed(bytes, &mut counts.lock().unwrap_or_else(PoisonError::into_inner));
-    tokio::join!(copy(from_client, to_server, feed), copy(from_server, to_client, |_| {}));
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut feed: impl FnMut(&[u8])) {
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        feed(&buffer[..length]);
-        if to.write_all(&buffer[..length]).await.is_err() {
-            break;
+/// One connection through the proxy.
+struct Connection {
+    dialogue: Mutex<Dialogue>,
+    totals: Arc<Mutex<Totals>>,
+}
+
+impl Connection {
+    fn new(totals: &Arc<Mutex<Totals>>) -> Self {
+        Self { dialogue: Mutex::default(), totals: Arc::clone(totals) }
+    }
+}
+
+impl Observer for Connection {
+    fn observe(&self, direction: Direction, bytes: &[u8]) {
+        let (mut dialogue, mut totals) = (lock(&self.dialogue), lock(&self.totals));
+        match direction {
+            Direction::Request => dialogue.feed_request(bytes, &mut totals),
+            Direction::Response => dialogue.feed_response(bytes, &mut totals),
         }
     }
-    let _ = to.shutdown().await;
 }
 
-/// Takes the messages of one client apart.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Nobody answers these any more.
+        lock(&self.totals).in_flight -= lock(&self.dialogue).waited_for();
+    }
+}
+
+/// What was sent on one connection, in both directions.
 #[derive(Default)]
-struct ClientMessages {
-    unread: Vec<u8>,
+struct Dialogue {
+    requests: Messages,
+    responses: Messages,
     started: bool,
     /// The kinds of the messages since the last one that asked for an answer.
     batch: Vec<u8>,
+    /// What the server has still to answer, in order, and whether the client waits for it.
+    unanswered: VecDeque<bool>,
 }
 
-impl ClientMessages {
-    fn feed(&mut self, bytes: &[u8], counts: &mut MessageCounts) {
-        self.unread.extend_from_slice(bytes);
-        // A start-up message has no kind; every other starts with one. The length counts itself.
-        while let Some(head) = self.unread.get(..if self.started { 5 } else { 4 }) {
-            let (kind, length) = head.split_at(head.len() - 4);
-            let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
-            let end = kind.len() + usize::try_from(length).expect("a message fits into memory");
-            if self.unread.len() < end {
-                return;
-            }
-            let kind = kind.first().copied();
-            self.unread.drain(..end);
-            self.message(kind, counts);
+impl Dialogue {
+    fn feed_request(&mut self, bytes: &[u8], totals: &mut Totals) {
+        self.requests.unread.extend_from_slice(bytes);
+        // A start-up message has no kind; every other starts with one.
+        while let Some(kind) = self.requests.next(self.started) {
+            self.request(kind, totals);
         }
     }
 
-    fn message(&mut self, kind: Option<u8>, counts: &mut MessageCounts) {
+    fn feed_response(&mut self, bytes: &[u8], totals: &mut Totals) {
+        self.responses.unread.extend_from_slice(bytes);
+        while let Some(kind) = self.responses.next(true) {
+            // ReadyForQuery
+            if kind == Some(b'Z') && self.unanswered.pop_front() == Some(true) {
+                totals.in_flight -= 1;
+            }
+        }
+    }
+
+    fn request(&mut self, kind: Option<u8>, totals: &mut Totals) {
+        let counts = &mut totals.counts;
         counts.messages += 1;
-        match kind {
+        let waits = match kind {
             None => {
                 self.started = true;
                 counts.connections += 1;
                 counts.checkouts += 1;
-                counts.round_trips += 1;
+                true
             }
             // A simple query, which is what a pool recycles a connection with.
             Some(b'Q') => {
                 counts.checkouts += 1;
+                true
+            }
+            // A password, which is part of the start-up.
+            Some(b'p') => {
                 counts.round_trips += 1;
+                return;
             }
-            Some(b'p') => counts.round_trips += 1,
             // Sync: the server answers all of the batch.
-            Some(b'S') => {
-                if self.batch.iter().all(|kind| *kind == b'C') {
-                    counts.closed_behind += 1;
-                } else {
-                    counts.round_trips += 1;
-                }
-                self.batch.clear();
+            Some(b'S') => !std::mem::take(&mut self.batch).iter().all(|kind| *kind == b'C'),
+            Some(kind) => {
+                self.batch.push(kind);
+                return;
             }
-            Some(kind) => self.batch.push(kind),
+        };
+        self.unanswered.push_back(waits);
+        if waits {
+            counts.round_trips += 1;
+            totals.in_flight += 1;
+            totals.most_in_flight = totals.most_in_flight.max(totals.in_flight);
+        } else {
+            counts.closed_behind += 1;
         }
+    }
+
+    fn waited_for(&self) -> usize {
+        self.unanswered.iter().filter(|waits| **waits).count()
+    }
+}
+
+/// Takes the messages in one direction apart.
+#[derive(Default)]
+struct Messages {
+    unread: Vec<u8>,
+}
+
+impl Messages {
+    /// The kind of the next message, where all of it is there.
+    fn next(&mut self, with_kind: bool) -> Option<Option<u8>> {
+        let head = self.unread.get(..if with_kind { 5 } else { 4 })?;
+        let (kind, length) = head.split_at(head.len() - 4);
+        // The length counts itself.
+        let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
+        let end = kind.len() + usize::try_from(length).expect("a message fits into memory");
+        let kind = kind.first().copied();
+        (self.unread.len() >= end).then(|| {
+            self.unread.drain(..end);
+            kind
+        })
     }
 }
 
@@ -179,11 +232,22 @@ mod tests {
         for kind in *b"SCS" {
             sent.extend(message(kind, b""));
         }
+        // Authenticated; then the start-up, the query and the first batch are answered.
+        let mut received = message(b'R', &[0; 4]);
+        for kind in *b"ZCZ1Z" {
+            received.extend(message(kind, b"I"));
+        }
         let expected = MessageCounts { connections: 1, checkouts: 2, messages: 10, round_trips: 4, closed_behind: 1 };
         for size in 1..sent.len() {
-            let (mut messages, mut counts) = (ClientMessages::default(), MessageCounts::default());
-            sent.chunks(size).for_each(|bytes| messages.feed(bytes, &mut counts));
-            assert_eq!(counts, expected, "in pieces of {size}");
+            let totals = Arc::default();
+            let connection = Connection::new(&totals);
+            sent.chunks(size).for_each(|bytes| connection.observe(Direction::Request, bytes));
+            assert_eq!(lock(&totals).counts, expected, "in pieces of {size}");
+            assert_eq!(lock(&totals).most_in_flight, 4, "in pieces of {size}");
+            received.chunks(size).for_each(|bytes| connection.observe(Direction::Response, bytes));
+            assert_eq!(lock(&totals).in_flight, 1, "the second batch, in pieces of {size}");
+            drop(connection);
+            assert_eq!(lock(&totals).in_flight, 0, "nobody waits on a closed connection");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A TCP proxy in front of a database, whose state is one [`Fault`].
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +11,8 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+
+const FREE_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// What the link to the database does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,23 @@ pub enum Fault {
     Delay(Duration),
 }
 
+/// Which way bytes go through a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the server.
+    Request,
+    /// From the server to the client.
+    Response,
+}
+
+/// Sees the bytes of one connection as they come in, before a fault holds them up.
+pub(crate) trait Observer: Send + Sync {
+    fn observe(&self, direction: Direction, bytes: &[u8]);
+}
+
+/// Makes the observer of each new connection.
+type Observers = Arc<dyn Fn() -> Box<dyn Observer> + Send + Sync>;
+
 /// The proxy. Dropping it ends its connections.
 pub struct FaultProxy {
     address: SocketAddr,
@@ -43,11 +62,29 @@ impl FaultProxy {
     /// # Errors
     /// When there is no free port.
     pub async fn before(target: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening before a database")?;
+        Self::listen(FREE_PORT, target, None).await
+    }
+
+    /// Listens on an address of the caller's choice.
+    ///
+    /// # Errors
+    /// When the address is taken, or not one of this machine.
+    pub async fn at(address: SocketAddr, target: SocketAddr) -> Result<Self> {
+        Self::listen(address, target, None).await
+    }
+
+    /// Listens on a free port, with an observer for each connection.
+    pub(crate) async fn observed(target: SocketAddr, observers: Observers) -> Result<Self> {
+        Self::listen(FREE_PORT, target, Some(observers)).await
+    }
+
+    async fn listen(address: SocketAddr, target: SocketAddr, observers: Option<Observers>) -> Result<Self> {
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("listening on {address} before a database"))?;
         let address = listener.local_addr()?;
         let (fault, state) = watch::channel(Fault::Pass);
         let hits = Arc::new(AtomicUsize::new(0));
-        let link = Link { target, state, hits: Arc::clone(&hits) };
+        let link = Link { target, state, hits: Arc::clone(&hits), observers };
         Ok(Self { address, fault, hits, running: tokio::spawn(link.run(address, listener)) })
     }
 
@@ -81,6 +118,7 @@ struct Link {
     target: SocketAddr,
     state: watch::Receiver<Fault>,
     hits: Arc<AtomicUsize>,
+    observers: Option<Observers>,
 }
 
 impl Link {
@@ -114,11 +152,13 @@ impl Link {
         }
         let Ok(mut server) = TcpStream::connect(self.target).await else { return };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
+        let observer = self.observers.as_ref().map(|new| new());
+        let observer = observer.as_deref();
         let broken = {
             let (from_client, to_client) = client.split();
             let (from_server, to_server) = server.split();
-            let requests = self.clone().carry(from_client, to_server, Direction::Request);
-            let responses = self.clone().carry(from_server, to_client, Direction::Response);
+            let requests = self.clone().carry(from_client, to_server, Direction::Request, observer);
+            let responses = self.clone().carry(from_server, to_client, Direction::Response, observer);
             tokio::select! {
                 _ = async { tokio::join!(requests, responses) } => false,
                 _ = state.wait_for(|fault| matches!(fault, Fault::Refuse | Fault::Reset)) => true,
@@ -133,14 +173,25 @@ impl Link {
 
     /// Carries bytes in one direction, as long as the fault lets it. A delay does not add up: the bytes behind are under
     /// way at the same time, as on a long cable.
-    async fn carry(self, from: ReadHalf<'_>, to: WriteHalf<'_>, direction: Direction) {
+    async fn carry(self, from: ReadHalf<'_>, to: WriteHalf<'_>, direction: Direction, observer: Option<&dyn Observer>) {
+        let observe = |bytes: &[u8]| {
+            if let Some(observer) = observer {
+                observer.observe(direction, bytes);
+            }
+        };
         let (under_way_to, under_way) = mpsc::unbounded_channel();
-        tokio::join!(self.clone().send(from, under_way_to), self.deliver(under_way, to, direction));
+        tokio::join!(self.clone().send(from, under_way_to, observe), self.deliver(under_way, to, direction));
     }
 
-    async fn send(mut self, mut from: ReadHalf<'_>, under_way: mpsc::UnboundedSender<(Instant, Vec<u8>)>) {
+    async fn send(
+        mut self,
+        mut from: ReadHalf<'_>,
+        under_way: mpsc::UnboundedSender<(Instant, Vec<u8>)>,
+        observe: impl Fn(&[u8]),
+    ) {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            observe(&buffer[..length]);
             let mut due = Instant::now();
             let fault = *self.state.borrow_and_update();
             if let Fault::Delay(delay) = fault {
@@ -183,12 +234,6 @@ impl Link {
     fn hit(&self) {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Request,
-    Response,
 }
 
 async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {

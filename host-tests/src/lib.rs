@@ -9,7 +9,9 @@ pub mod logs;
 pub mod machine;
 pub mod names;
 pub mod postgres;
+pub mod private_network;
 pub mod process;
+pub mod region;
 #[cfg(feature = "in-house")]
 pub mod spin;
 pub mod wait;

@@ -118,25 +118,26 @@ impl Setup {
     /// rule for `127.0.0.1` does the same: the replica port is the port of the region's replica.
     #[must_use]
     pub fn with_routes(region: &str, user: &str, routes: &Routes, host: &Host) -> Self {
-        let setup = Self::default().env("FLY_REGION", region).env("SPIN_VARIABLE_PRIMARY_REGION", PRIMARY);
-        let &Routes { given, local, nearest, ref private } = routes;
         if host.knows_private_names() {
-            let nearest = nearest.unwrap_or(local);
-            let mut names = Names::default()
-                .with(format!("{APP}.flycast"), PORT, given)
-                .with(format!("{APP}.flycast"), REPLICA_PORT, nearest)
-                .with(format!("top1.nearest.of.{APP}.internal"), REPLICA_PORT, nearest);
-            for (region, address) in private {
-                names = names.with(format!("{region}.{APP}.internal"), REPLICA_PORT, *address);
-            }
-            let url = format!("postgres://{user}@{APP}.flycast:{PORT}/postgres?sslmode=disable");
-            Self { names, ..setup.env("DATABASE_URL", url) }
-        } else {
-            setup
-                .env("DATABASE_URL", format!("postgres://{user}@127.0.0.1:{}/postgres", given.port()))
-                .env("SPIN_VARIABLE_REPLICA_PORT", local.port().to_string())
-                .env("SPIN_VARIABLE_ALLOWED_HOST", "postgres://127.0.0.1:*")
+            return Self::with_private_names(region, user, routes);
         }
+        Self::in_regions(region)
+            .env("DATABASE_URL", format!("postgres://{user}@127.0.0.1:{}/postgres", routes.given.port()))
+            .env("SPIN_VARIABLE_REPLICA_PORT", routes.local.port().to_string())
+            .env("SPIN_VARIABLE_ALLOWED_HOST", "postgres://127.0.0.1:*")
+    }
+
+    /// The same with private names, which a real Spin has to find for itself.
+    #[must_use]
+    pub fn with_private_names(region: &str, user: &str, routes: &Routes) -> Self {
+        let names = routes.private_names().into_iter();
+        let names = names.fold(Names::default(), |names, (name, port, address)| names.with(name, port, address));
+        let url = format!("postgres://{user}@{APP}.flycast:{PORT}/postgres?sslmode=disable");
+        Self { names, ..Self::in_regions(region).env("DATABASE_URL", url) }
+    }
+
+    fn in_regions(region: &str) -> Self {
+        Self::default().env("FLY_REGION", region).env("SPIN_VARIABLE_PRIMARY_REGION", PRIMARY)
     }
 }
 
@@ -151,6 +152,21 @@ pub struct Routes {
     pub nearest: Option<SocketAddr>,
     /// Region -> its server; a region that is not here has no name either.
     pub private: Vec<(String, SocketAddr)>,
+}
+
+impl Routes {
+    /// The names of the private network, with their ports and where they lead.
+    #[must_use]
+    pub fn private_names(&self) -> Vec<(String, u16, SocketAddr)> {
+        let nearest = self.nearest.unwrap_or(self.local);
+        let cluster = [
+            (format!("{APP}.flycast"), PORT, self.given),
+            (format!("{APP}.flycast"), REPLICA_PORT, nearest),
+            (format!("top1.nearest.of.{APP}.internal"), REPLICA_PORT, nearest),
+        ];
+        let regions = self.private.iter().map(|(region, at)| (format!("{region}.{APP}.internal"), REPLICA_PORT, *at));
+        cluster.into_iter().chain(regions).collect()
+    }
 }
 
 /// A running Machine. Dropping it stops what serves it; in a test that panics, its log is printed.

@@ -4,20 +4,17 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use host_tests::fault::{Fault, FaultProxy};
+use host_tests::fault::Fault;
 use host_tests::load::{Load, Report, percentile, run_for};
-use host_tests::machine::{Host, Machine, Routes, Setup};
-use host_tests::postgres::{Cluster, USER};
+use host_tests::machine::Host;
+use host_tests::region::{DEADLINE, Options, PATIENCE, ReplicaRegion, is_home};
 use host_tests::wait::eventually;
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// What spin.toml sets.
-const DEADLINE: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How much slower than in health the requests may be that do not themselves pay for the dead candidate.
 const MOST_P99_RATIO: f64 = 3.0;
 
@@ -62,9 +59,7 @@ const DISRUPTIONS: [Disruption; 8] = [
 ];
 
 struct Scenario {
-    cluster: Cluster,
-    local: FaultProxy,
-    machine: Machine,
+    region: ReplicaRegion,
     load: Load,
 }
 
@@ -106,11 +101,12 @@ async fn soak(arguments: &Arguments) -> Result<()> {
         scenario.load.stop();
         outcome
     };
-    let (report, script) = futures::join!(scenario.load.run(scenario.machine.address(), clients), script);
+    let (report, script) = futures::join!(scenario.load.run(scenario.region.machine.address(), clients), script);
     let Script { healthy, episodes, crowds } = script?;
     let mut report = report?;
     let ratio = p99_ratio(&report, clients, healthy, &episodes);
-    println!("requests of crowds: {}, up to {} in flight at once", crowds.samples.len(), crowds.most_in_flight);
+    println!("requests of crowds: {}", crowds.samples.len());
+    println!("most requests at once at the replica: {}", scenario.region.local.most_in_flight());
     report.add(crowds);
     summary(&report, &episodes);
     scenario.nothing_is_left().await?;
@@ -126,17 +122,8 @@ async fn soak(arguments: &Arguments) -> Result<()> {
 
 impl Scenario {
     async fn new() -> Result<Self> {
-        let cluster = Cluster::start(&["fra"]).await?;
-        let local = FaultProxy::before(cluster.server("fra").address()).await?;
-        let routes = Routes {
-            given: cluster.primary().address(),
-            local: local.address(),
-            nearest: None,
-            private: vec![("fra".to_owned(), local.address())],
-        };
-        let host = Host::from_environment();
-        let machine = Machine::start(&host, Setup::with_routes("fra", USER, &routes, &host)).await?;
-        Ok(Self { cluster, local, machine, load: Load::default() })
+        let region = ReplicaRegion::start(&Host::from_environment(), Options::default()).await?;
+        Ok(Self { region, load: Load::default() })
     }
 
     /// A healthy stretch, then one disruption after another, with crowds in all but the first and in between.
@@ -185,14 +172,14 @@ impl Scenario {
             }
             let clients = CROWDS[random.random_range(0..CROWDS.len())];
             let stay = Duration::from_millis(random.random_range(CROWD_MS));
-            seen.add(run_for(self.machine.address(), clients, stay).await?);
+            seen.add(run_for(self.region.machine.address(), clients, stay).await?);
         }
     }
 
     async fn begin(&self, disruption: Disruption) -> Result<()> {
-        let fra = self.cluster.server("fra");
+        let fra = self.region.fra();
         match disruption {
-            Disruption::Link(fault) => self.local.set(fault),
+            Disruption::Link(fault) => self.region.local.set(fault),
             Disruption::Kill => fra.end(Signal::SIGKILL)?,
             Disruption::Hang => fra.signal_all(Signal::SIGSTOP)?,
             Disruption::Restart => {
@@ -204,9 +191,9 @@ impl Scenario {
     }
 
     async fn mend(&self, disruption: Disruption) -> Result<()> {
-        let fra = self.cluster.server("fra");
+        let fra = self.region.fra();
         match disruption {
-            Disruption::Link(_) => self.local.set(Fault::Pass),
+            Disruption::Link(_) => self.region.local.set(Fault::Pass),
             Disruption::Kill => fra.start().await?,
             Disruption::Hang => fra.signal_all(Signal::SIGCONT)?,
             Disruption::Restart => {}
@@ -216,38 +203,30 @@ impl Scenario {
 
     /// Waits until the region's own replica answers again.
     async fn home(&self) -> Result<()> {
-        eventually(PATIENCE, "the region's own replica to answer", async || {
-            let answer = self.machine.client().await.ok()?.get("/").await.ok()?;
-            is_home(answer.header("database-candidate")).then_some(())
-        })
-        .await
+        self.region.wait_for_home("the region's own replica to answer").await
     }
 
-    /// When nobody asks any more, Spin's pool is all that holds connections, and none of them is in use.
+    /// When nobody asks any more, no statement runs, and all connections are back in Spin's pool: the largest crowd is
+    /// served at home.
     async fn nothing_is_left(&self) -> Result<()> {
         let question = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nearest-replica-fra' \
                         AND state <> 'idle'";
-        for server in self.cluster.servers() {
+        for server in self.region.cluster.servers() {
             eventually(PATIENCE, "all connections to be idle", async || {
                 (server.ask(question).await.ok()? == "0").then_some(())
             })
             .await
             .with_context(|| format!("a promise is broken: `{}` has statements left over", server.name()))?;
-            let held: usize = server.ask(&question.replace("AND state <> 'idle'", "")).await?.parse()?;
-            if held > 3 * 64 {
-                bail!("a promise is broken: {held} connections on `{}`, more than Spin's pools", server.name());
-            }
-            println!("connections in Spin's pools to `{}`: {held}", server.name());
         }
-        Ok(())
+        let crowd = run_for(self.region.machine.address(), 256, Duration::from_secs(1)).await?;
+        crowd.all_answered_within(DEADLINE).context("a promise is broken: after all that")?;
+        let elsewhere = crowd.samples.iter().filter(|sample| !is_home(&sample.served_by.0)).count();
+        ensure!(elsewhere == 0, "a promise is broken: {elsewhere} reads left a replica that was well again");
+        self.region.no_secret_is_logged().context("a promise is broken")
     }
 }
 
-fn is_home(candidate: &str) -> bool {
-    ["local", "replica-port"].contains(&candidate)
-}
-
-/// Nothing is promoted here: the given URL is the primary, and everything else is the replica.
+/// Nothing is promoted here: the configured URL is the primary, and everything else is the replica.
 fn role_fits((candidate, role): &(String, String)) -> bool {
     role == if candidate == "configured" { "primary" } else { "replica" }
 }

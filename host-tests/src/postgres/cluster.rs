@@ -19,6 +19,8 @@ pub const PRIMARY: &str = "sjc";
 pub const PASSWORD_USER: &str = "ann";
 /// A password that is easy to take for something else in a URL.
 pub const PASSWORD: &str = "p@ss:5432/%40";
+/// The two as they stand in a URL.
+pub const PASSWORD_LOGIN: &str = "ann:p%40ss%3A5432%2F%2540";
 
 /// A running cluster. Dropping it stops every server, waits, and removes the folder.
 pub struct Cluster {

@@ -5,5 +5,5 @@ mod cluster;
 mod server;
 mod watchdog;
 
-pub use cluster::{Cluster, PASSWORD, PASSWORD_USER, PRIMARY};
+pub use cluster::{Cluster, PASSWORD, PASSWORD_LOGIN, PASSWORD_USER, PRIMARY};
 pub use server::{Server, USER, ask};

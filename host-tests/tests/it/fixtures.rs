@@ -1,11 +1,16 @@
 //! What most tests start from.
 
+use std::io::Write;
+use std::ops::Deref;
 use std::sync::{Arc, Once, Weak};
 
 use host_tests::client::Answer;
 use host_tests::machine::{Host, Machine, Setup};
 use host_tests::postgres::{Cluster, USER};
+use host_tests::private_network::PrivateNetwork;
 use tokio::sync::Mutex;
+
+use crate::turn::{Turn, alone, beside_others};
 
 pub(crate) const REPLICAS: [&str; 2] = ["fra", "syd"];
 
@@ -16,15 +21,56 @@ pub(crate) fn host() -> Host {
     ONCE.call_once(|| {
         host.build_component().unwrap();
         match &host {
-            Host::InHouse => eprintln!("SPIN is not set: these tests run on the in-house host only"),
-            Host::Spin(program) => eprintln!("these tests run on the real Spin at {}", program.display()),
+            Host::InHouse => say("SPIN is not set: these tests run on the in-house host only"),
+            Host::Spin(program) => say(&format!("these tests run on the real Spin at {}", program.display())),
         }
     });
     host
 }
 
-/// A cluster with replicas for tests that leave it as it is. It ends with the last test that holds it.
-pub(crate) async fn shared_cluster() -> Arc<Cluster> {
+/// The same host where names of Fly's private network can be made up for it, or else the in-house host.
+pub(crate) fn host_with_private_names() -> Host {
+    let host = host();
+    if host.knows_private_names() || PrivateNetwork::is_possible() {
+        return host;
+    }
+    say(
+        "NOT TESTED ON THE REAL SPIN: private names, which only root can make up in /etc/hosts (in-house host instead)",
+    );
+    Host::InHouse
+}
+
+/// Unlike what `eprintln` prints, this is seen when a test passes.
+fn say(what: &str) {
+    std::io::stderr().write_all(format!("{what}\n").as_bytes()).unwrap();
+}
+
+/// The cluster that tests share, and their turn with it.
+pub(crate) struct SharedCluster {
+    cluster: Arc<Cluster>,
+    _turn: Turn,
+}
+
+impl Deref for SharedCluster {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+/// A cluster with replicas for tests that leave it as it is.
+pub(crate) async fn shared_cluster() -> SharedCluster {
+    SharedCluster { _turn: beside_others().await, cluster: cluster().await }
+}
+
+/// The same for a test that runs alone.
+pub(crate) async fn shared_cluster_alone() -> SharedCluster {
+    SharedCluster { _turn: alone().await, cluster: cluster().await }
+}
+
+/// It ends with the last test that holds it.
+async fn cluster() -> Arc<Cluster> {
     static CLUSTER: Mutex<Weak<Cluster>> = Mutex::const_new(Weak::new());
     let mut slot = CLUSTER.lock().await;
     if let Some(cluster) = slot.upgrade() {

@@ -17,8 +17,8 @@ use nix::unistd::{Pid, Uid};
 use toml::{Table, Value};
 
 use crate::fixtures::{assert_ok, host, shared_cluster};
-use crate::scenario::alone;
 use crate::texts;
+use crate::turn::alone;
 
 fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap()

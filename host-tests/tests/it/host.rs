@@ -6,6 +6,7 @@ use host_tests::postgres::Cluster;
 use host_tests::wait::eventually;
 
 use crate::fixtures::shared_cluster;
+use crate::turn::beside_others;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_is_a_stream_of_the_primary_and_refuses_writes() {
@@ -26,6 +27,7 @@ async fn a_replica_is_a_stream_of_the_primary_and_refuses_writes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_cluster_leaves_no_process_and_no_folder() {
+    let _turn = beside_others().await;
     let cluster = Cluster::start(&["fra"]).await.unwrap();
     let folder = cluster.folder().to_owned();
     let pids: Vec<_> = cluster.servers().map(|server| server.pid().unwrap()).collect();
@@ -39,6 +41,7 @@ async fn a_dropped_cluster_leaves_no_process_and_no_folder() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_ends_with_the_process_that_started_it_even_when_that_is_killed() {
+    let _turn = beside_others().await;
     let cluster = Cluster::start(&[]).await.unwrap();
     let folder = cluster.folder().to_owned();
     let pid = cluster.primary().pid().unwrap();

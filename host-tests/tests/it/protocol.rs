@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use host_tests::counting_proxy::{CountingProxy, MessageCounts};
-use host_tests::fault::{Fault, FaultProxy};
-use host_tests::load::Load;
-use host_tests::machine::{Machine, Routes, Setup};
-use host_tests::postgres::USER;
+use host_tests::counting_proxy::MessageCounts;
+use host_tests::fault::Fault;
+use host_tests::region::Options;
 use host_tests::wait::eventually;
 
-use crate::fixtures::{host, shared_cluster};
-use crate::scenario::{DEADLINE, alone};
+use crate::fixtures::assert_ok;
+use crate::scenario::{DEADLINE, Scenario};
 
 /// What was sent in the steady state, and for how many requests.
 async fn counts(clients: usize) -> (MessageCounts, f64) {
@@ -19,17 +17,11 @@ async fn counts(clients: usize) -> (MessageCounts, f64) {
 
 /// The same with a database that is so far away in each direction.
 async fn counts_behind(distance: Duration, clients: usize, count: usize) -> (MessageCounts, f64) {
-    let _alone = alone().await;
-    let cluster = shared_cluster().await;
-    let proxy = CountingProxy::before(cluster.server("fra").address()).await.unwrap();
-    let link = FaultProxy::before(proxy.address()).await.unwrap();
-    link.set(Fault::Delay(distance));
-    let local = link.address();
-    let routes =
-        Routes { given: cluster.primary().address(), local, nearest: None, private: vec![("fra".to_owned(), local)] };
-    let host = host();
-    let machine = Machine::start(&host, Setup::with_routes("fra", USER, &routes, &host)).await.unwrap();
-    let load = Load::default();
+    let scenario = Scenario::new().await;
+    let (load, proxy) = (&scenario.load, &scenario.local);
+    if !distance.is_zero() {
+        proxy.set(Fault::Delay(distance));
+    }
     let script = async {
         let answers = async |count: usize| {
             let enough = load.answered() + count;
@@ -43,7 +35,7 @@ async fn counts_behind(distance: Duration, clients: usize, count: usize) -> (Mes
         load.stop();
         (after.since(before), last - first)
     };
-    let (report, (sent, requests)) = futures::join!(load.run(machine.address(), clients), script);
+    let (report, (sent, requests)) = futures::join!(load.run(scenario.machine.address(), clients), script);
     report.unwrap().all_answered_within(DEADLINE).unwrap();
     (sent, f64::from(u32::try_from(requests).unwrap()))
 }
@@ -76,4 +68,25 @@ async fn the_connection_to_a_far_database_is_shared_for_longer_and_a_read_is_two
     let (counts, requests) = counts_behind(Duration::from_millis(60), 1, 24).await;
     assert!((0.01..=0.25).contains(&each(counts.checkouts, requests)), "{counts:?} for {requests}");
     assert!((1.99..=2.25).contains(&each(counts.round_trips, requests)), "{counts:?} for {requests}");
+}
+
+/// With a lease that is long, so that it is not its end that takes the connection back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_no_request_uses_goes_back_long_before_its_lease_ends() {
+    let environment = [("SPIN_VARIABLE_LEASE_MS", "1000")];
+    let scenario = Scenario::with(Options { environment: &environment, ..Options::default() }).await;
+    let mut client = scenario.machine.client().await.unwrap();
+    let mut checkouts = async |pause: Duration, requests: u32| {
+        let before = scenario.local.counts();
+        for _ in 0..requests {
+            tokio::time::sleep(pause).await;
+            assert_ok(&client.get("/").await.unwrap());
+        }
+        scenario.local.counts().since(before).checkouts
+    };
+    // The first connection may have to be opened, which is too slow for it to be kept.
+    checkouts(Duration::ZERO, 4).await;
+    let close = checkouts(Duration::ZERO, 40).await;
+    assert!(close <= 20, "{close} checkouts for 40 requests one behind the other");
+    assert_eq!(checkouts(Duration::from_millis(300), 8).await, 8, "one for each request that comes 300 ms later");
 }

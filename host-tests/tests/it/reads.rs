@@ -6,15 +6,19 @@ use std::time::Duration;
 use host_tests::machine::{Machine, Setup, repository};
 use host_tests::postgres::{Cluster, PRIMARY};
 use host_tests::process::free_address;
+use host_tests::region::is_home;
 use host_tests::spin::build;
 use host_tests::wait::eventually;
 use http::Method;
 
-use crate::fixtures::{REPLICAS, assert_ok, assert_problem, get, host, machine, machine_for, shared_cluster, url_of};
-use crate::scenario::{alone, is_home};
+use crate::fixtures::{
+    REPLICAS, assert_ok, assert_problem, get, host, machine, machine_for, shared_cluster, shared_cluster_alone, url_of,
+};
+use crate::turn::beside_others;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_region_reads_from_its_own_server_and_from_no_other() {
+    let _turn = beside_others().await;
     let cluster = Cluster::start(&REPLICAS).await.unwrap();
     for (region, role) in [(PRIMARY, "primary"), ("fra", "replica"), ("syd", "replica")] {
         let machine = machine(region, &cluster).await;
@@ -163,9 +167,8 @@ async fn another_component_reads_rows_with_the_library() {
     let manifest = repository().join("examples/rows/spin.toml");
     let host = host();
     // A whole build takes all of a machine.
-    let _alone = alone().await;
+    let cluster = shared_cluster_alone().await;
     build(&manifest).unwrap();
-    let cluster = shared_cluster().await;
     let setup = Setup { manifest: Some(manifest), ..Setup::in_region("fra", &cluster, &host) };
     let machine = Machine::start(&host, setup.clone()).await.unwrap();
     let answer = get(&machine).await;

@@ -1,36 +1,33 @@
-//! The scenario for fault tests: a cluster behind proxies, one Machine in `fra`, and sixteen clients who never stop asking.
+//! What fault tests run in: a region with a replica whose links can be broken, and sixteen clients who never stop
+//! asking.
 
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use host_tests::fault::{Fault, FaultProxy};
 use host_tests::load::{Load, Report, Sample};
-use host_tests::machine::{Machine, Routes, Setup};
-use host_tests::postgres::{Cluster, PASSWORD, PASSWORD_USER, Server};
+pub(crate) use host_tests::region::DEADLINE;
+use host_tests::region::{Options, PATIENCE, ReplicaRegion, is_home};
 use host_tests::wait::eventually;
-use tokio::sync::{Mutex, MutexGuard};
 
-use crate::fixtures::host;
+use crate::fixtures::{host, host_with_private_names};
+use crate::turn::{Turn, alone};
 
 pub(crate) const CLIENTS: usize = 16;
-/// What spin.toml sets.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Fault tests load the machine: one at a time.
-pub(crate) async fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::const_new(());
-    ALONE.lock().await
+/// A region, a load on it, and a turn without other tests.
+pub(crate) struct Scenario {
+    region: ReplicaRegion,
+    pub(crate) load: Load,
+    _alone: Turn,
 }
 
-pub(crate) struct Scenario {
-    pub(crate) cluster: Cluster,
-    /// Between the Machine and `fra`'s replica.
-    pub(crate) local: FaultProxy,
-    /// Between the Machine and the primary.
-    pub(crate) primary: FaultProxy,
-    pub(crate) machine: Machine,
-    pub(crate) load: Load,
-    _alone: MutexGuard<'static, ()>,
+impl Deref for Scenario {
+    type Target = ReplicaRegion;
+
+    fn deref(&self) -> &ReplicaRegion {
+        &self.region
+    }
 }
 
 /// What the clients saw, and when.
@@ -42,68 +39,55 @@ pub(crate) struct Observations {
     mended: Instant,
     /// Everybody should be served at home again from here on.
     home: Instant,
-    /// How many requests tried a dead candidate before they were answered, while the fault was in force.
+    /// How many requests tried a dead candidate before they were answered, from just before the fault until it was
+    /// mended.
     fall_backs: usize,
 }
 
 impl Scenario {
+    /// Its nearest replica is the region's own.
     pub(crate) async fn new() -> Self {
-        Self::with("", &[]).await
+        Self::with(Options::default()).await
     }
 
-    /// With more URL parameters and more settings for the servers.
-    pub(crate) async fn with(parameters: &str, settings: &[(&str, &str)]) -> Self {
+    /// With another replica nearby.
+    pub(crate) async fn with_nearest() -> Self {
+        Self::with(Options { nearest: true, ..Options::default() }).await
+    }
+
+    pub(crate) async fn with(options: Options<'_>) -> Self {
         let alone = alone().await;
-        let cluster = Cluster::start_with(&["fra"], settings).await.unwrap();
-        let local = FaultProxy::before(cluster.server("fra").address()).await.unwrap();
-        let primary = FaultProxy::before(cluster.primary().address()).await.unwrap();
-        let routes = Routes {
-            given: primary.address(),
-            local: local.address(),
-            nearest: None,
-            private: vec![("fra".to_owned(), local.address())],
-        };
-        let host = host();
-        // `p@ss:5432/%40`: the log of every scenario is searched for it.
-        let login = format!("{PASSWORD_USER}:p%40ss%3A5432%2F%2540");
-        let mut setup = Setup::with_routes("fra", &login, &routes, &host);
-        if !parameters.is_empty() {
-            let url = setup.environment["DATABASE_URL"].clone();
-            let joint = if url.contains('?') { '&' } else { '?' };
-            setup = setup.env("DATABASE_URL", format!("{url}{joint}{parameters}"));
-        }
-        let machine = Machine::start(&host, setup).await.unwrap();
-        Self { cluster, local, primary, machine, load: Load::default(), _alone: alone }
-    }
-
-    pub(crate) fn fra(&self) -> &Server {
-        self.cluster.server("fra")
+        let host = if options.nearest { host_with_private_names() } else { host() };
+        Self { region: ReplicaRegion::start(&host, options).await.unwrap(), load: Load::default(), _alone: alone }
     }
 
     /// Healthy -> `break_it`, which also sees that the fault is in force -> a while of it -> `mend_it` -> home again.
     pub(crate) async fn run(&self, break_it: impl AsyncFnOnce(), mend_it: impl AsyncFnOnce()) -> Observations {
         let script = async {
-            self.wait_for_home("healthy at first").await;
+            self.wait_for_home("healthy at first").await.unwrap();
             self.wait_for_answers(200).await;
+            // Before the fault, so that the requests that it catches in flight count.
+            let fall_backs_before = self.fall_backs();
             break_it().await;
-            let broken = (Instant::now(), self.fall_backs());
+            let broken = Instant::now();
             self.wait_for_answers(CLIENTS * 2).await;
             // Long enough for a few probes of the dead candidate.
             tokio::time::sleep(Duration::from_millis(2500)).await;
-            let mended = (Instant::now(), self.fall_backs());
+            let mended = Instant::now();
+            let fall_backs = self.fall_backs() - fall_backs_before;
             mend_it().await;
-            self.wait_for_home("home again by itself").await;
-            // The other instances come home when their own rest is over, which is a second more where they find that
+            self.wait_for_home("home again by itself").await.unwrap();
+            // The other instances come home after their own cool-down, which is a second more where they find that
             // somebody is just probing.
             tokio::time::sleep(Duration::from_secs(3)).await;
             let home = Instant::now();
             self.wait_for_answers(200).await;
             self.load.stop();
-            (broken, mended, home)
+            (broken, mended, home, fall_backs)
         };
-        let (report, (broken, mended, home)) = futures::join!(self.load.run(self.machine.address(), CLIENTS), script);
-        let fall_backs = mended.1 - broken.1;
-        Observations { report: report.unwrap(), broken: broken.0, mended: mended.0, home, fall_backs }
+        let (report, script) = futures::join!(self.load.run(self.machine.address(), CLIENTS), script);
+        let (broken, mended, home, fall_backs) = script;
+        Observations { report: report.unwrap(), broken, mended, home, fall_backs }
     }
 
     async fn wait_for_answers(&self, more: usize) {
@@ -112,31 +96,21 @@ impl Scenario {
         waited.await.unwrap();
     }
 
-    /// A whole round of answers by the region's own server.
-    async fn wait_for_home(&self, what: &str) {
-        let home = eventually(PATIENCE, what, async || {
-            let answer = self.machine.client().await.ok()?.get("/").await.ok()?;
-            (answer.status == 200 && is_home(answer.header("database-candidate"))).then_some(())
-        });
-        home.await.unwrap();
-    }
-
-    /// Nothing secret in anything that was logged.
     pub(crate) fn assert_no_secret(&self) {
-        let logs = self.machine.logs();
-        for secret in [PASSWORD, "p%40ss%3A5432%2F%2540", "ss:5432"] {
-            assert!(!logs.contains(secret), "{logs}");
-        }
+        self.no_secret_is_logged().unwrap_or_else(|error| panic!("{error:#}"));
     }
 
     /// How many requests were answered by another candidate after having tried a dead one.
     pub(crate) fn fall_backs(&self) -> usize {
         self.machine.logs().matches("event=fell-back").count()
     }
-}
 
-pub(crate) fn is_home(candidate: &str) -> bool {
-    ["local", "replica-port"].contains(&candidate)
+    /// Waits until the Machine has logged something.
+    pub(crate) async fn wait_for_log(&self, text: &str) {
+        let logged =
+            eventually(Duration::from_secs(5), text, async || self.machine.logs().contains(text).then_some(()));
+        logged.await.unwrap_or_else(|error| panic!("{error:#} in\n{}", self.machine.logs()));
+    }
 }
 
 impl Observations {
@@ -146,14 +120,16 @@ impl Observations {
     pub(crate) fn assert_nobody_noticed(&self, scenario: &Scenario) {
         scenario.assert_no_secret();
         self.report.all_answered_within(DEADLINE).unwrap_or_else(|error| panic!("{error:#}"));
-        assert!(self.report.most_in_flight >= CLIENTS, "{} requests overlapped", self.report.most_in_flight);
+        let overlap = scenario.local.most_in_flight();
+        assert!(overlap >= CLIENTS / 4, "the database had at most {overlap} requests at once");
         let (fall_backs, during) = (self.fall_backs, self.during().len());
-        // Those in flight when the fault came, and those of instances that began before the word was out.
+        eprintln!("{fall_backs} fall-backs, {during} requests during the fault, {overlap} at once");
+        // Those in flight when the fault came, and the next ones of instances that had none in flight.
         assert!(fall_backs <= 2 * CLIENTS, "{fall_backs} of {during} requests paid for the dead candidate");
         let after = self.report.between(self.home, Instant::now());
         assert!(after.len() >= CLIENTS, "there were requests after that");
-        let abroad = after.iter().filter(|sample| !is_home(&sample.served_by.0)).count();
-        assert_eq!(abroad, 0, "of {} requests after it was mended, these were not served at home", after.len());
+        let elsewhere = after.iter().filter(|sample| !is_home(&sample.served_by.0)).count();
+        assert_eq!(elsewhere, 0, "of {} requests after it was mended, these were not served at home", after.len());
     }
 
     /// The requests sent while the fault was in force.
