@@ -17,14 +17,16 @@ COPY Cargo.toml Cargo.lock build.rs ./
 COPY crates/nearest-replica/Cargo.toml crates/nearest-replica/
 COPY host-tests/Cargo.toml host-tests/
 COPY bench/Cargo.toml bench/
-COPY bench/kept/Cargo.toml bench/kept/
-COPY bench/open/Cargo.toml bench/open/
+COPY bench/connection-per-instance/Cargo.toml bench/connection-per-instance/
+COPY bench/connection-per-request/Cargo.toml bench/connection-per-request/
 COPY examples/rows/Cargo.toml examples/rows/
-RUN mkdir -p src crates/nearest-replica/src host-tests/src/bin host-tests/tests/it bench/src/bin bench/kept/src bench/open/src examples/rows/src \
-    && touch src/lib.rs crates/nearest-replica/src/lib.rs host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs host-tests/tests/properties.rs \
+RUN mkdir -p src crates/nearest-replica/src examples/rows/src host-tests/src/bin host-tests/tests/it \
+    && mkdir -p bench/src/bin bench/connection-per-instance/src bench/connection-per-request/src \
+    && touch src/lib.rs crates/nearest-replica/src/lib.rs examples/rows/src/lib.rs \
+    && touch host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs host-tests/tests/properties.rs \
     && touch host-tests/src/bin/host.rs host-tests/src/bin/soak.rs host-tests/src/bin/up.rs \
-    && touch bench/src/lib.rs bench/src/main.rs bench/src/bin/native.rs bench/kept/src/lib.rs bench/open/src/lib.rs \
-    && touch examples/rows/src/lib.rs \
+    && touch bench/src/main.rs bench/src/bin/native.rs \
+    && touch bench/connection-per-instance/src/lib.rs bench/connection-per-request/src/lib.rs \
     && cargo build --locked --release --target wasm32-wasip2 --package nearest-replica-component
 COPY src src
 COPY crates/nearest-replica/src crates/nearest-replica/src

@@ -26,7 +26,7 @@ bench: setup
 	$(BUILD_BENCH)
 	target/native/bench
 
-# Puts what `make bench` has measured last into the README.
+# Puts what `make bench` has measured last into the README; refuses when the code has changed since.
 bench-publish: setup
 	$(BUILD_BENCH)
 	target/native/bench --publish
@@ -44,7 +44,7 @@ deploy:
 lint: lint-tools
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --package nearest-replica --package nearest-replica-component --package bench-kept --package bench-open --package rows --target wasm32-wasip2 -- -D warnings
+	cargo clippy --locked --package nearest-replica --package nearest-replica-component --package bench-connection-per-instance --package bench-connection-per-request --package rows --target wasm32-wasip2 -- -D warnings
 	PATH="$(CURDIR)/target/lint/bin:$$PATH" cargo deny --locked check bans licenses sources
 	target/lint/bin/hadolint Dockerfile
 

@@ -8,19 +8,16 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// The processes of a tree at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// Process -> CPU time so far.
     cpu: BTreeMap<u32, Duration>,
     /// Resident memory of all of them, in bytes.
-    pub memory: u64,
+    pub(crate) memory: u64,
 }
 
 impl Usage {
     /// Of the process `root` and its descendants.
-    ///
-    /// # Errors
-    /// Where the system does not tell.
-    pub fn of(root: u32) -> Result<Self> {
+    pub(crate) fn of(root: u32) -> Result<Self> {
         let mut system = System::new()?;
         let what = ProcessRefreshKind::nothing().with_cpu().with_memory();
         system.refresh_processes_specifics(ProcessesToUpdate::All, true, what);
@@ -36,8 +33,7 @@ impl Usage {
     }
 
     /// CPU time used since an earlier moment, without processes that have ended meanwhile.
-    #[must_use]
-    pub fn cpu_since(&self, earlier: &Self) -> Duration {
+    pub(crate) fn cpu_since(&self, earlier: &Self) -> Duration {
         let used =
             |(pid, cpu): (&u32, &Duration)| cpu.saturating_sub(earlier.cpu.get(pid).copied().unwrap_or_default());
         self.cpu.iter().map(used).sum()

@@ -1,78 +1,78 @@
-//! Numbers by name, and their median, minimum and maximum over the rounds.
+//! Numbers by name, and what all rounds measured of each.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 /// What one round measured; the names carry the units.
-pub type Figures = BTreeMap<String, f64>;
+pub(crate) type Figures = BTreeMap<String, f64>;
 
 /// What all rounds measured.
-pub type Spreads = BTreeMap<String, Spread>;
+pub(crate) type Summaries = BTreeMap<String, Summary>;
 
 /// Contender -> number of clients -> what was measured.
-pub type ByClients<T> = BTreeMap<String, BTreeMap<usize, T>>;
+pub(crate) type ByClients = BTreeMap<String, BTreeMap<usize, Summaries>>;
 
-/// One figure over the rounds.
+/// One figure in each round, in the order of the rounds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
-    /// In the middle.
-    pub median: f64,
-    /// The smallest.
-    pub min: f64,
-    /// The largest.
-    pub max: f64,
-    /// All of them, in the order in which they were measured.
-    pub rounds: Vec<f64>,
+#[serde(transparent)]
+pub(crate) struct Summary {
+    /// What was measured.
+    pub(crate) rounds: Vec<f64>,
 }
 
-impl Spread {
-    /// Of at least one value.
-    #[must_use]
-    pub fn of(rounds: Vec<f64>) -> Self {
-        let mut values = rounds.clone();
-        values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        let median = match values.len() {
-            0 => f64::NAN,
-            length if length % 2 == 0 => f64::midpoint(values[middle - 1], values[middle]),
-            _ => values[middle],
-        };
-        let at = |index: Option<usize>| index.and_then(|index| values.get(index)).copied().unwrap_or(f64::NAN);
-        Self { median, min: at(Some(0)), max: at(values.len().checked_sub(1)), rounds }
+impl Summary {
+    /// Of these rounds.
+    pub(crate) fn of(rounds: Vec<f64>) -> Self {
+        Self { rounds }
     }
 
-    /// This figure as a multiple of another, round by round: what slows the machine down for a while slows both down.
-    #[must_use]
-    pub fn in_terms_of(&self, other: &Self) -> Self {
+    /// In the middle; of an even number, the mean of the two in the middle.
+    pub(crate) fn median(&self) -> f64 {
+        let mut values = self.rounds.clone();
+        values.sort_by(f64::total_cmp);
+        match values.len() {
+            0 => f64::NAN,
+            length => f64::midpoint(values[(length - 1) / 2], values[length / 2]),
+        }
+    }
+
+    /// The smallest.
+    pub(crate) fn min(&self) -> f64 {
+        self.rounds.iter().copied().fold(f64::NAN, f64::min)
+    }
+
+    /// The largest.
+    pub(crate) fn max(&self) -> f64 {
+        self.rounds.iter().copied().fold(f64::NAN, f64::max)
+    }
+
+    /// As a multiple of another, round by round: what slows the machine down for a while slows both down.
+    pub(crate) fn ratio_to(&self, other: &Self) -> Self {
         Self::of(self.rounds.iter().zip(&other.rounds).map(|(this, other)| this / other).collect())
     }
 }
 
-/// Every figure over the rounds; all rounds have the same names.
-#[must_use]
-pub fn spreads(rounds: &[Figures]) -> Spreads {
-    let names = rounds.first().into_iter().flat_map(BTreeMap::keys);
-    names
-        .map(|name| (name.clone(), Spread::of(rounds.iter().filter_map(|round| round.get(name)).copied().collect())))
-        .collect()
+/// One figure of this as a multiple of another's, where both were measured: without the rounds in which the other one
+/// failed or starved, and how many those are.
+pub(crate) fn ratio(figure: &str, this: &Summaries, other: &Summaries) -> Option<(Summary, usize)> {
+    let mut ratio = this.get(figure)?.ratio_to(other.get(figure)?);
+    let rounds = ratio.rounds.len();
+    let mut failed = other.get("failed")?.rounds.iter();
+    ratio.rounds.retain(|_| failed.next().is_none_or(|failed| *failed == 0.0));
+    let left_out = rounds - ratio.rounds.len();
+    Some((ratio, left_out))
 }
 
-/// Every figure over the rounds, for each of those that were measured.
-#[must_use]
-pub fn spreads_of_each<K: Ord>(measured: BTreeMap<K, Vec<Figures>>) -> BTreeMap<K, Spreads> {
-    measured.into_iter().map(|(key, rounds)| (key, spreads(&rounds))).collect()
-}
-
-/// Every figure over the rounds, for each contender and number of clients.
-#[must_use]
-pub fn spreads_by_clients(measured: ByClients<Vec<Figures>>) -> ByClients<Spreads> {
-    measured.into_iter().map(|(name, by_clients)| (name, spreads_of_each(by_clients))).collect()
+/// Adds a round.
+pub(crate) fn record(summaries: &mut Summaries, round: Figures) {
+    for (name, value) in round {
+        summaries.entry(name).or_default().rounds.push(value);
+    }
 }
 
 /// Pairs as figures.
-#[must_use]
-pub fn figures<const N: usize>(pairs: [(&str, f64); N]) -> Figures {
+pub(crate) fn figures<const N: usize>(pairs: [(&str, f64); N]) -> Figures {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -81,18 +81,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spread_has_the_middle_and_the_ends() {
-        let odd = Spread::of(vec![3.0, 1.0, 2.0]);
-        assert_eq!(odd, Spread { median: 2.0, min: 1.0, max: 3.0, rounds: vec![3.0, 1.0, 2.0] });
-        assert_eq!(Spread::of(vec![4.0, 2.0]).median, 3.0);
-        let rounds = [figures([("rps", 1.0)]), figures([("rps", 5.0)])];
-        assert_eq!(spreads(&rounds)["rps"].median, 3.0);
+    fn a_summary_has_the_middle_and_the_ends() {
+        let odd = Summary::of(vec![3.0, 1.0, 2.0]);
+        assert_eq!((odd.median(), odd.min(), odd.max()), (2.0, 1.0, 3.0));
+        let mut summaries = Summaries::new();
+        for rps in [1.0, 5.0] {
+            record(&mut summaries, figures([("rps", rps)]));
+        }
+        assert_eq!((summaries["rps"].median(), &summaries["rps"].rounds), (3.0, &vec![1.0, 5.0]));
     }
 
     #[test]
     fn what_is_slow_for_a_round_does_not_change_a_ratio() {
-        let (this, other) = (Spread::of(vec![10.0, 4.0, 12.0]), Spread::of(vec![5.0, 2.0, 4.0]));
-        assert_eq!(this.in_terms_of(&other).rounds, [2.0, 2.0, 3.0]);
-        assert_eq!(this.in_terms_of(&other).median, 2.0);
+        let (this, other) = (Summary::of(vec![10.0, 4.0, 12.0]), Summary::of(vec![5.0, 2.0, 4.0]));
+        assert_eq!(this.ratio_to(&other).rounds, [2.0, 2.0, 3.0]);
     }
 }

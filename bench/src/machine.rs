@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use host_tests::machine::repository;
 use host_tests::postgres::Cluster;
 use serde::{Deserialize, Serialize};
@@ -13,33 +13,32 @@ use crate::contender::Programs;
 
 /// The machine and the versions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// UTC, as `2026-11-24`.
-    pub date: String,
+    pub(crate) date: String,
     /// What was measured.
-    pub commit: String,
+    pub(crate) commit: String,
+    /// What it was made of: see [`sources`].
+    pub(crate) sources: String,
     /// Model, number and memory.
-    pub hardware: String,
+    pub(crate) hardware: String,
     /// The operating system.
-    pub system: String,
+    pub(crate) system: String,
     /// PostgreSQL's version.
-    pub postgres: String,
+    pub(crate) postgres: String,
     /// The in-house host's wasmtime.
-    pub wasmtime: String,
+    pub(crate) wasmtime: String,
     /// The compiler.
-    pub rust: String,
+    pub(crate) rust: String,
     /// The real Spin, where there was one.
-    pub spin: Option<String>,
+    pub(crate) spin: Option<String>,
     /// Ruby, where the recipe could run.
-    pub ruby: Option<String>,
+    pub(crate) ruby: Option<String>,
 }
 
 impl Machine {
     /// Looks around.
-    ///
-    /// # Errors
-    /// When Postgres does not tell its version.
-    pub async fn look(programs: &Programs, cluster: &Cluster) -> Result<Self> {
+    pub(crate) async fn look(programs: &Programs, cluster: &Cluster) -> Result<Self> {
         let what = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing())
             .with_memory(MemoryRefreshKind::nothing().with_ram());
@@ -50,6 +49,7 @@ impl Machine {
         Ok(Self {
             date: ask("SELECT to_char(now() AT TIME ZONE 'utc', 'YYYY-MM-DD')").await?,
             commit: said("git", &["describe", "--always", "--dirty"]).unwrap_or_else(|| "unknown".to_owned()),
+            sources: sources()?,
             hardware: format!("{} x {brand}, {gib} GiB", system.cpus().len()),
             system: System::long_os_version().unwrap_or_default(),
             postgres: ask("SHOW server_version").await?,
@@ -59,6 +59,15 @@ impl Machine {
             ruby: programs.ruby.as_deref().and_then(|ruby| said(ruby, &["--version"])),
         })
     }
+}
+
+/// What the component is made of: git's ids of `src`, `crates` and Cargo.lock, and whether they were modified since.
+pub(crate) fn sources() -> Result<String> {
+    const SOURCES: [&str; 3] = ["src", "crates", "Cargo.lock"];
+    let ids: Option<Vec<_>> = SOURCES.iter().map(|path| said("git", &["rev-parse", &format!("HEAD:{path}")])).collect();
+    let ids = ids.context("asking git what was measured")?.join(" ");
+    let modified = said("git", &[&["status", "--porcelain", "--"], &SOURCES[..]].concat()).is_some();
+    Ok(if modified { ids + " modified" } else { ids })
 }
 
 /// The first line that a program writes.

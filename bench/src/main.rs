@@ -1,21 +1,38 @@
-//! `make bench`: everything that is claimed about speed, measured in one run of about ten minutes.
+//! `make bench`: everything that is claimed about speed, beside what people would use instead, in one run.
+//!
+//! Every comparison is made in interleaved rounds, so that what else happens on the machine happens to all.
 
-use std::collections::BTreeMap;
+mod contender;
+mod cost;
+mod cpu;
+mod figures;
+mod goals;
+mod load;
+mod machine;
+mod overhead;
+mod page;
+mod plots;
+mod protocol;
+mod regions;
+mod report;
+mod stalls;
+mod throughput;
+mod verdict;
+mod wasm;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bench::contender::{Programs, REGION, ruby};
-use bench::figures::Spreads;
-use bench::machine::Machine;
-use bench::regions::Distances;
-use bench::report::{Protocol, Report, Stalls};
-use bench::{cost, page, plots, price, protocol, regions, stalls, throughput, verdicts};
 use clap::Parser;
 use host_tests::machine::{Host, program, repository};
 use host_tests::postgres::Cluster;
 use host_tests::spin::build;
+
+use contender::{Programs, REGION, Runtime};
+use machine::{Machine, sources};
+use report::Report;
 
 /// Measures the component beside what people would use instead.
 #[derive(Parser)]
@@ -78,12 +95,10 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let length = Duration::from_secs(arguments.seconds);
     step("building the components");
     Host::InHouse.build_component()?;
-    for by_hand in ["bench/open/spin.toml", "bench/kept/spin.toml"] {
+    for by_hand in ["bench/connection-per-request/spin.toml", "bench/connection-per-instance/spin.toml"] {
         build(&repository().join(by_hand))?;
     }
-    let programs = programs(arguments.spin.clone())?;
-    let (spin, host) = programs.best_spin();
-
+    let programs = Programs::find(arguments.spin.clone())?;
     step("starting PostgreSQL");
     // Everybody has pools of their own.
     let cluster = Cluster::start_with(&[REGION], &[("max_connections", "1000")]).await?;
@@ -93,71 +108,56 @@ async fn measure(arguments: &Arguments) -> Result<()> {
             "without the recipe: it needs Ruby (Debian: apt-get install ruby-sinatra puma ruby-pg ruby-connection-pool)",
         );
     }
-    step("1 of 6: what the component says to Postgres");
-    let protocol = protocol::measure(spin, &cluster, fewer, length).await?;
-    let contenders = programs.contenders();
-    step("2 of 6: throughput, latency and CPU time");
-    let (throughput, burst) = throughput::measure(&contenders, &cluster, rounds, length).await?;
-    step("3 of 6: responses that stall");
-    let ours = if programs.spin.is_some() { "spin-ours" } else { "ours" };
-    let on_spin: Vec<_> = contenders.into_iter().filter(|contender| contender.is_ours_or_opens()).collect();
-    let stalls = stalls::measure(&on_spin, &cluster, fewer, arguments.responses).await?;
-    step("4 of 6: regions");
-    let distances = Distances([
-        ("sjc", "fra", arguments.sjc_fra_ms),
-        ("sjc", "syd", arguments.sjc_syd_ms),
-        ("fra", "syd", arguments.fra_syd_ms),
-    ]);
-    let regions = regions::measure(&distances, fewer, length).await?;
-    step("5 of 6: size, instances and connections");
-    let wasm = cost::wasm()?;
-    let cost = cost::measure(spin, &cluster, fewer, length).await?;
-    step("6 of 6: the price of our own rules");
-    let price = price::measure(spin, &cluster, fewer, length).await?;
+    step("1 of 7: what the component says to Postgres");
+    let protocol = protocol::measure(&programs, &cluster, fewer, length).await?;
+    step("2 of 7: throughput, latency and CPU time");
+    let (throughput, burst) = throughput::measure(&programs, &cluster, rounds, length).await?;
+    step("3 of 7: latency at a fixed rate");
+    let fixed_rate = throughput::fixed_rate(&throughput)?;
+    let at_fixed_rate = throughput::at_fixed_rate(fixed_rate, &programs, &cluster, fewer, length).await?;
+    step("4 of 7: responses that stall");
+    let stalls = stalls::measure(&programs, &cluster, fewer, usize::try_from(arguments.responses)?).await?;
+    step("5 of 7: regions");
+    let distances_ms = [
+        ("sjc-fra".to_owned(), arguments.sjc_fra_ms),
+        ("sjc-syd".to_owned(), arguments.sjc_syd_ms),
+        ("fra-syd".to_owned(), arguments.fra_syd_ms),
+    ]
+    .into();
+    let regions = regions::measure(&distances_ms, fewer, length).await?;
+    step("6 of 7: size, instances and connections");
+    let wasm = wasm::measure()?;
+    let cost = cost::measure(&programs, &cluster, fewer, length).await?;
+    step("7 of 7: the overhead of our own rules");
+    let overhead = overhead::measure(&programs, &cluster, fewer, length).await?;
 
-    let stalled = stalls.get(ours).context("the component was measured")?;
     let mut report = Report {
         machine,
-        rounds,
         seconds: arguments.seconds,
         warm_up_seconds: throughput::WARM_UP.as_secs(),
-        host: host.to_owned(),
-        protocol: Protocol { shared: at(&protocol, 16)?, one_client: at(&protocol, 1)? },
+        host: if programs.best() == Runtime::Spin { "Spin" } else { "the in-house host" }.to_owned(),
+        protocol,
         throughput,
         burst,
-        stalls: Stalls { ours: at(stalled, 16)?, few_clients: at(stalled, 4)?, of: stalls },
+        fixed_rate,
+        at_fixed_rate,
+        stalls,
         regions,
-        distances_ms: distances.0.iter().map(|(a, b, ms)| (format!("{a}-{b}"), *ms)).collect::<BTreeMap<_, _>>(),
+        distances_ms,
         wasm,
         cost,
-        price,
+        overhead,
         verdicts: Vec::new(),
     };
-    report.verdicts = verdicts::verdicts(&report);
+    report.verdicts = goals::verdicts(&report);
     let folder = target();
     write(&report, &folder)?;
     step(&format!("{} after {} s", folder.join("report.md").display(), started.elapsed().as_secs()));
     for verdict in &report.verdicts {
-        let measured = page::number(verdict.measured.median);
-        println!("{}: {measured} ({:?}): {}", verdict.what, verdict.limit, page::outcome(verdict));
+        let measured = page::number(verdict.measured.median());
+        println!("{}: {measured} ({:?}): {verdict}", verdict.what, verdict.limit);
     }
     Ok(())
-}
-
-/// What was measured at this number of clients.
-fn at(measured: &BTreeMap<usize, Spreads>, clients: usize) -> Result<Spreads> {
-    measured.get(&clients).cloned().with_context(|| format!("{clients} clients were not measured"))
-}
-
-fn programs(spin: Option<PathBuf>) -> Result<Programs> {
-    let here = std::env::current_exe().context("looking for the programs that were built with this one")?;
-    let folder = here.parent().context("a program is in a folder")?;
-    let built = |name: &str| {
-        let path = folder.join(name);
-        ensure!(path.is_file(), "{} is missing: `make bench` builds it", path.display());
-        Ok(path)
-    };
-    Ok(Programs { host: built("host")?, native: built("native")?, spin, ruby: ruby() })
 }
 
 fn target() -> PathBuf {
@@ -173,8 +173,13 @@ fn write(report: &Report, folder: &Path) -> Result<()> {
 
 fn publish() -> Result<()> {
     let mut report = Report::read(&target().join("report.json")).context("`make bench` writes it")?;
+    let (measured, now) = (&report.machine.sources, sources()?);
+    ensure!(
+        *measured == now && !now.ends_with("modified"),
+        "the report is of other sources ({measured}) than those that are committed here ({now}): `make bench` first"
+    );
     // The limits are those of today, the figures those of the run.
-    report.verdicts = verdicts::verdicts(&report);
+    report.verdicts = goals::verdicts(&report);
     write(&report, &repository().join("bench/report"))?;
     let path = repository().join("README.md");
     let readme = std::fs::read_to_string(&path)?;

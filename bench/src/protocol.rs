@@ -1,60 +1,48 @@
 //! What the component says to Postgres for each `GET /`: exact numbers, out of a proxy that counts.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use host_tests::counting_proxy::{CountingProxy, MessageCounts};
+use host_tests::counting_proxy::CountingProxy;
 use host_tests::postgres::Cluster;
 
-use crate::contender::{Application, Contender, REGION};
-use crate::figures::{Figures, Spreads, figures, spreads_of_each};
-use crate::load::Load;
+use crate::contender::{Kind, Programs, REGION};
+use crate::figures::{Summaries, figures, record};
+use crate::load::{self, load};
+use crate::throughput::WARM_UP;
 
 /// One client can share a connection with itself only.
-pub const CLIENTS: [usize; 2] = [1, 16];
-const WARM_UP: Duration = Duration::from_millis(500);
+pub(crate) const CLIENTS: [usize; 2] = [1, 16];
 
-/// Counts on one host, in the steady state, in every round.
-///
-/// # Errors
-/// When the component does not come up.
-pub async fn measure(
-    spin: &Path,
+/// Counts in the steady state, in every round.
+#[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
+pub(crate) async fn measure(
+    programs: &Programs,
     cluster: &Cluster,
     rounds: usize,
     length: Duration,
-) -> Result<BTreeMap<usize, Spreads>> {
+) -> Result<BTreeMap<usize, Summaries>> {
     let proxy = CountingProxy::before(cluster.server(REGION).address()).await?;
-    let ours = Contender::application("ours", spin, Application::Ours);
-    let server = ours.start_at(cluster.primary().address(), proxy.address(), &[]).await?;
-    let mut measured: BTreeMap<usize, Vec<Figures>> = BTreeMap::new();
+    let databases = [cluster.primary().address(), proxy.address()];
+    let server = programs.start(Kind::Component, programs.best(), databases, &[]).await?;
+    let mut measured = BTreeMap::new();
     for round in 1..=rounds {
         for clients in CLIENTS {
-            let load = Load::warm_up(server.address(), clients, WARM_UP).await?;
-            let before = proxy.counts();
-            tokio::time::sleep(length).await;
-            let outcome = load.seen();
-            let mut each = per_request(proxy.counts().since(before), outcome.answered);
-            #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
-            let failed = (outcome.failed + load.end().await?.failed) as f64;
-            each.insert("failed".to_owned(), failed);
-            eprintln!("    round {round}, {clients} clients: {each:?}");
-            measured.entry(clients).or_default().push(each);
+            let (load, times, counts) = (load().arriving(WARM_UP / 2), [WARM_UP, length], || Ok(proxy.counts()));
+            let (seen, [before, after]) = load::run(server.address, clients, load, times, counts).await?;
+            let counts = after.since(before);
+            let each = |count: u64| count as f64 / seen["answered"].max(1.0);
+            let figures = figures([
+                ("round_trips", each(counts.round_trips)),
+                ("messages", each(counts.messages)),
+                ("checkouts_per_request", each(counts.checkouts)),
+                ("new_connections_per_request", each(counts.connections)),
+                ("failed", seen["failed"]),
+            ]);
+            eprintln!("    round {round}, {clients} clients: {figures:?}");
+            record(measured.entry(clients).or_default(), figures);
         }
     }
-    Ok(spreads_of_each(measured))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
-fn per_request(counts: MessageCounts, requests: u64) -> Figures {
-    let each = |count: u64| count as f64 / (requests as f64).max(1.0);
-    figures([
-        ("round_trips", each(counts.round_trips)),
-        ("messages", each(counts.messages)),
-        ("closed_behind", each(counts.closed_behind)),
-        ("checkouts_per_request", each(counts.checkouts)),
-        ("new_connections_per_request", each(counts.connections)),
-    ])
+    Ok(measured)
 }

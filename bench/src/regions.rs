@@ -6,134 +6,98 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use host_tests::fault::{Fault, FaultProxy};
 use host_tests::machine::{Host, Machine, Routes, Setup};
 use host_tests::postgres::{Cluster, PRIMARY, USER};
 use host_tests::process::free_address;
 
-use crate::figures::{Figures, Spreads, figures, spreads_of_each};
-use crate::load::Load;
+use crate::figures::{Summaries, record};
+use crate::load::{self, load};
 
 /// A primary and two replicas.
-pub const REGIONS: [&str; 3] = [PRIMARY, "fra", "syd"];
+pub(crate) const REGIONS: [&str; 3] = [PRIMARY, "fra", "syd"];
+/// What is measured in each region: the name in `report.json`, and the one for people.
+pub(crate) const VARIANTS: [(&str, &str); 3] =
+    [(WITH, "with replicas"), (WITHOUT, "all on the primary"), (DEAD, "its replica refuses")];
+/// Every region has a replica of its own.
+pub(crate) const WITH: &str = "with_replica";
+/// Everybody reads from the primary.
+pub(crate) const WITHOUT: &str = "without_replica";
+const DEAD: &str = "replica_dead";
 const CLIENTS: usize = 4;
 /// Longer than the slowest first request: the instances have found out by then who is dead.
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// Round trips between regions, in milliseconds.
-#[derive(Clone, Debug)]
-pub struct Distances(pub [(&'static str, &'static str, u64); 3]);
+/// Region -> variant -> figures.
+pub(crate) type Regions = BTreeMap<String, BTreeMap<String, Summaries>>;
 
-/// Region -> `with_replica`, `without_replica`, `replica_dead` -> figures.
-pub type Regions = BTreeMap<String, BTreeMap<String, Spreads>>;
+/// Round trips between regions in milliseconds, by both names with a hyphen in between.
+pub(crate) type Distances = BTreeMap<String, u64>;
 
-#[derive(Clone, Copy, Debug)]
-enum Variant {
-    WithReplica,
-    WithoutReplica,
-    ReplicaDead,
-}
-
-impl Variant {
-    const ALL: [Self; 3] = [Self::WithReplica, Self::WithoutReplica, Self::ReplicaDead];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::WithReplica => "with_replica",
-            Self::WithoutReplica => "without_replica",
-            Self::ReplicaDead => "replica_dead",
-        }
-    }
-}
-
-impl Distances {
-    fn round_trip(&self, here: &str, there: &str) -> Duration {
-        let between = |(a, b, _): &&(&str, &str, u64)| (*a, *b) == (here, there) || (*b, *a) == (here, there);
-        Duration::from_millis(self.0.iter().find(between).map_or(0, |(_, _, ms)| *ms))
-    }
+/// The round trip between two regions in milliseconds.
+pub(crate) fn round_trip(distances: &Distances, here: &str, there: &str) -> u64 {
+    let either = [format!("{here}-{there}"), format!("{there}-{here}")];
+    either.iter().find_map(|pair| distances.get(pair)).copied().unwrap_or_default()
 }
 
 /// The databases as they are seen from one region: each behind a link as long as the way to it.
-struct View {
-    links: Vec<(&'static str, FaultProxy)>,
-}
+struct View(BTreeMap<&'static str, FaultProxy>);
 
 impl View {
     async fn from(here: &str, cluster: &Cluster, distances: &Distances) -> Result<Self> {
-        let mut links = Vec::new();
+        let mut links = BTreeMap::new();
         for there in REGIONS {
             let link = FaultProxy::before(cluster.server(there).address()).await?;
-            let delay = distances.round_trip(here, there) / 2;
+            let delay = Duration::from_millis(round_trip(distances, here, there)) / 2;
             if !delay.is_zero() {
                 link.set(Fault::Delay(delay));
             }
-            links.push((there, link));
+            links.insert(there, link);
         }
-        Ok(Self { links })
+        Ok(Self(links))
     }
 
-    fn of(&self, region: &str) -> Result<SocketAddr> {
-        let link = self.links.iter().find(|(there, _)| *there == region);
-        Ok(link.context("every region has a link")?.1.address())
+    fn of(&self, region: &str) -> SocketAddr {
+        self.0[region].address()
     }
 }
 
 /// Measures every region in every variant, in every round.
-///
-/// # Errors
-/// When a Machine does not come up.
-pub async fn measure(distances: &Distances, rounds: usize, length: Duration) -> Result<Regions> {
+pub(crate) async fn measure(distances: &Distances, rounds: usize, length: Duration) -> Result<Regions> {
     let cluster = Cluster::start(&REGIONS[1..]).await?;
-    let mut measured: BTreeMap<String, BTreeMap<String, Vec<Figures>>> = BTreeMap::new();
+    let mut measured = Regions::new();
     for round in 1..=rounds {
         for region in REGIONS {
             let view = View::from(region, &cluster, distances).await?;
-            for variant in Variant::ALL {
+            for (variant, _) in VARIANTS {
                 let machine = machine(region, variant, &view, distances).await?;
-                let load = Load::warm_up(machine.address(), CLIENTS, WARM_UP).await?;
-                tokio::time::sleep(length).await;
-                let outcome = load.end().await?;
-                let (p50, p99) = (outcome.quantile_ms(0.5), outcome.quantile_ms(0.99));
-                let name = variant.name();
-                eprintln!(
-                    "    round {round}, {region} {name}: p50 {p50:.1} ms, p99 {p99:.1} ms, {} failed",
-                    outcome.failed
-                );
-                #[expect(clippy::cast_precision_loss, reason = "these numbers are small")]
-                let figures = figures([("p50_ms", p50), ("p99_ms", p99), ("failed", outcome.failed as f64)]);
+                let (load, times) = (load().arriving(WARM_UP / 2), [WARM_UP, length]);
+                let (figures, _) = load::run(machine.address(), CLIENTS, load, times, || Ok(())).await?;
+                eprintln!("    round {round}, {region} {variant}: p50 {:.1} ms", figures["p50_ms"]);
                 let of_region = measured.entry(region.to_owned()).or_default();
-                of_region.entry(name.to_owned()).or_default().push(figures);
+                record(of_region.entry(variant.to_owned()).or_default(), figures);
             }
         }
     }
-    Ok(measured.into_iter().map(|(region, variants)| (region, spreads_of_each(variants))).collect())
+    Ok(measured)
 }
 
-async fn machine(region: &str, variant: Variant, view: &View, distances: &Distances) -> Result<Machine> {
-    let mut local = view.of(region)?;
-    let mut private = Vec::new();
-    for there in REGIONS {
-        private.push((there.to_owned(), view.of(there)?));
-    }
-    let dead = matches!(variant, Variant::ReplicaDead) && region != PRIMARY;
-    let mut nearest = local;
-    if dead {
+async fn machine(region: &str, variant: &str, view: &View, distances: &Distances) -> Result<Machine> {
+    let (mut local, mut nearest) = (view.of(region), view.of(region));
+    if variant == DEAD && region != PRIMARY {
         // Nobody listens there.
         local = free_address()?;
         let others = REGIONS.into_iter().filter(|there| *there != region);
-        let other = others.min_by_key(|there| distances.round_trip(region, there)).context("there are others")?;
-        nearest = view.of(other)?;
+        let other = others.min_by_key(|there| round_trip(distances, region, there));
+        nearest = view.of(other.unwrap_or(PRIMARY));
     }
-    for (there, address) in &mut private {
-        if there == region {
-            *address = local;
-        }
-    }
-    let routes = Routes { given: view.of(PRIMARY)?, local, nearest: Some(nearest), private };
+    let seen = |there: &str| (there.to_owned(), if there == region { local } else { view.of(there) });
+    let private = REGIONS.into_iter().map(seen).collect();
+    let routes = Routes { given: view.of(PRIMARY), local, nearest: Some(nearest), private };
     let host = Host::InHouse;
     let mut setup = Setup::with_routes(region, USER, &routes, &host);
-    if matches!(variant, Variant::WithoutReplica) {
+    if variant == WITHOUT {
         setup = setup.env("SPIN_VARIABLE_REPLICA_PORT", "");
     }
     Machine::start(&host, setup).await

@@ -4,8 +4,7 @@ use tokio::net::TcpStream;
 
 /// Segments with data that the kernel has received on a connection; `None` where it does not tell (Linux does).
 #[cfg(target_os = "linux")]
-#[must_use]
-pub fn received(stream: &TcpStream) -> Option<u64> {
+pub(super) fn received(stream: &TcpStream) -> Option<u64> {
     use std::mem::{MaybeUninit, size_of};
     use std::os::fd::AsRawFd;
 
@@ -24,8 +23,7 @@ pub fn received(stream: &TcpStream) -> Option<u64> {
 
 /// As above.
 #[cfg(not(target_os = "linux"))]
-#[must_use]
-pub fn received(_: &TcpStream) -> Option<u64> {
+pub(super) fn received(_: &TcpStream) -> Option<u64> {
     None
 }
 

@@ -1,0 +1,146 @@
+//! The component as a file: its size, and what it is made of.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use host_tests::machine::repository;
+use serde::{Deserialize, Serialize};
+use wasmparser::{KnownCustom, Name, Parser, Payload};
+
+/// The component as a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Wasm {
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// Code by crate, in bytes, in a build that kept its names; data and the rest under `(data and types)`.
+    pub(crate) by_crate: BTreeMap<String, u64>,
+}
+
+/// What spin.toml names, in this target folder.
+fn path(target: &Path) -> Result<PathBuf> {
+    let manifest = std::fs::read_to_string(repository().join("spin.toml")).context("reading spin.toml")?;
+    let source = manifest.split("source = \"target/").nth(1).and_then(|rest| rest.split('"').next());
+    Ok(target.join(source.context("looking for `source` in spin.toml")?))
+}
+
+/// Weighs the wasm, and builds it once more with names to see what it is made of.
+pub(crate) fn measure() -> Result<Wasm> {
+    let bytes = std::fs::metadata(path(&repository().join("target"))?).context("looking for the wasm")?.len();
+    let target = repository().join("target/bench/names");
+    let status = Command::new("cargo")
+        .args(["build", "--locked", "--release", "--target", "wasm32-wasip2", "--package", "nearest-replica-component"])
+        .args(["--config", "profile.release.strip='debuginfo'"])
+        .args(["--config", "target.wasm32-wasip2.rustflags=['-Csymbol-mangling-version=v0']"])
+        .env("CARGO_TARGET_DIR", &target)
+        .current_dir(repository())
+        .status()
+        .context("building the component with names")?;
+    ensure!(status.success(), "building the component with names: {status}");
+    let named = std::fs::read(path(&target)?).context("reading the component with names")?;
+    let mut by_crate = by_crate(&named)?;
+    let code: u64 = by_crate.values().sum();
+    by_crate.insert("(data and types)".to_owned(), bytes.saturating_sub(code));
+    Ok(Wasm { bytes, by_crate })
+}
+
+/// The code of a component by the crate that it comes from.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most sections have no code")]
+fn by_crate(component: &[u8]) -> Result<BTreeMap<String, u64>> {
+    let mut found = BTreeMap::new();
+    let (mut imported, mut bodies, mut names) = (0, Vec::new(), BTreeMap::new());
+    for payload in Parser::new(0).parse_all(component) {
+        match payload? {
+            Payload::ModuleSection { .. } => {
+                (imported, bodies) = (0, Vec::new());
+                names = BTreeMap::new();
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    imported += u32::from(matches!(import?.ty, wasmparser::TypeRef::Func(_)));
+                }
+            }
+            Payload::CodeSectionEntry(body) => bodies.push(body.range().len()),
+            Payload::CustomSection(section) => {
+                if let KnownCustom::Name(subsections) = section.as_known() {
+                    for subsection in subsections {
+                        if let Name::Function(functions) = subsection? {
+                            for function in functions {
+                                let function = function?;
+                                names.insert(function.index, function.name.to_owned());
+                            }
+                        }
+                    }
+                }
+            }
+            Payload::End(_) => {
+                for (index, length) in (imported..).zip(std::mem::take(&mut bodies)) {
+                    let name = names.get(&index).map_or("(no name)", |name| crate_of(name));
+                    *found.entry(name.to_owned()).or_insert(0) += u64::try_from(length)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// The crate that a mangled name is for: where it is a generic's, the one that it was made for, which comes last.
+fn crate_of(name: &str) -> &'static str {
+    const CRATES: [&str; 13] = [
+        "nearest_replica_component",
+        "nearest_replica",
+        "spin_sdk",
+        "wasip3",
+        "serde_json",
+        "serde_core",
+        "futures_util",
+        "wit_bindgen",
+        "http",
+        "bytes",
+        "std",
+        "alloc",
+        "core",
+    ];
+    let demangled = format!("{:#}", rustc_demangle::demangle(name));
+    let is_in = |krate: &&&str| {
+        demangled.match_indices(&format!("{krate}::")).any(|(at, _)| {
+            !demangled[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':')
+        })
+    };
+    // A name without a crate is C's: the allocator and memory functions of wasi-libc.
+    CRATES.iter().find(is_in).copied().unwrap_or("(C)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_tests::machine::Host;
+
+    /// Spin keeps the memory of its instances resident (build.rs).
+    #[test]
+    fn an_instance_begins_with_little_memory() {
+        Host::InHouse.build_component().unwrap();
+        let component = std::fs::read(path(&repository().join("target")).unwrap()).unwrap();
+        let mut kib = Vec::new();
+        for payload in Parser::new(0).parse_all(&component) {
+            if let Payload::MemorySection(memories) = payload.unwrap() {
+                kib.extend(memories.into_iter().map(|memory| memory.unwrap().initial * 64));
+            }
+        }
+        assert!(kib.len() == 1 && kib[0] <= 256, "memories of {kib:?} KiB");
+    }
+
+    #[test]
+    fn code_belongs_to_the_crate_that_it_was_made_for() {
+        for (name, expected) in [
+            ("_RNvNtCs1234_7mycrate3foo3bar", "(C)"),
+            ("_ZN4core3fmt5write17h0123456789abcdefE", "core"),
+            ("_ZN15nearest_replica4read6Reader5probe17h0123456789abcdefE", "nearest_replica"),
+            ("dlmalloc", "(C)"),
+        ] {
+            assert_eq!(crate_of(name), expected, "{name}");
+        }
+    }
+}
