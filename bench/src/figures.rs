@@ -76,6 +76,26 @@ pub(crate) fn figures<const N: usize>(pairs: [(&str, f64); N]) -> Figures {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Three significant digits or so.
+pub(crate) fn number(value: f64) -> String {
+    match value.abs() {
+        large if large >= 100.0 => thousands(value),
+        middle if middle >= 10.0 => format!("{value:.1}"),
+        small if small >= 0.1 || small == 0.0 => trimmed(&format!("{value:.2}")),
+        _ => trimmed(&format!("{value:.4}")),
+    }
+}
+
+fn trimmed(number: &str) -> String {
+    number.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +115,22 @@ mod tests {
     fn what_is_slow_for_a_round_does_not_change_a_ratio() {
         let (this, other) = (Summary::of(vec![10.0, 4.0, 12.0]), Summary::of(vec![5.0, 2.0, 4.0]));
         assert_eq!(this.ratio_to(&other).rounds, [2.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn numbers_keep_what_matters() {
+        for (value, expected) in [
+            (12_345.6, "12,346"),
+            (999.5, "1,000"),
+            (100.0, "100"),
+            (42.25, "42.2"),
+            (2.0, "2"),
+            (0.333, "0.33"),
+            (0.0123, "0.0123"),
+            (0.0, "0"),
+            (1_234_567.0, "1,234,567"),
+        ] {
+            assert_eq!(number(value), expected, "{value}");
+        }
     }
 }

@@ -154,7 +154,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     write(&report, &folder)?;
     step(&format!("{} after {} s", folder.join("report.md").display(), started.elapsed().as_secs()));
     for verdict in &report.verdicts {
-        let measured = page::number(verdict.measured.median());
+        let measured = figures::number(verdict.measured.median());
         println!("{}: {measured} ({:?}): {verdict}", verdict.what, verdict.limit);
     }
     Ok(())

@@ -1,11 +1,11 @@
 //! The report in words and tables, and its few lines for the README.
 
 use crate::contender::CONTENDERS;
-use crate::figures::{Summaries, Summary, ratio};
+use crate::figures::{Summaries, Summary, number, ratio};
 use crate::goals;
 use crate::overhead::STEPS;
 use crate::plots::PLOTS;
-use crate::regions::{REGIONS, VARIANTS, WITH, WITHOUT};
+use crate::regions::{REGIONS, WITH, WITHOUT};
 use crate::report::Report;
 use crate::throughput::{BURST, ByContender, CLIENTS, CONNECTIONS};
 use crate::verdict::{Limit, Verdict};
@@ -45,26 +45,6 @@ pub(crate) fn in_readme(readme: &str, report: &Report) -> Option<String> {
         verdicts(&goals::key(report)),
     );
     Some(format!("{before}{}\n{summary}\n{}{after}", MARKS.0, MARKS.1))
-}
-
-/// Three significant digits or so.
-pub(crate) fn number(value: f64) -> String {
-    match value.abs() {
-        large if large >= 100.0 => thousands(value),
-        middle if middle >= 10.0 => format!("{value:.1}"),
-        small if small >= 0.1 || small == 0.0 => trimmed(&format!("{value:.2}")),
-        _ => trimmed(&format!("{value:.4}")),
-    }
-}
-
-fn trimmed(number: &str) -> String {
-    number.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn thousands(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    groups.join(",")
 }
 
 fn summary(of: &Summary) -> String {
@@ -194,14 +174,6 @@ fn loads(report: &Report) -> String {
     .join("\n")
 }
 
-/// Each region and variant, and what was measured.
-pub(crate) fn region_rows(report: &Report) -> impl Iterator<Item = (String, &Summaries)> {
-    REGIONS.into_iter().flat_map(move |region| {
-        let of = move |variant| report.regions.get(region)?.get(variant);
-        VARIANTS.into_iter().filter_map(move |(variant, label)| Some((format!("{region}, {label}"), of(variant)?)))
-    })
-}
-
 fn regions(report: &Report) -> String {
     let distances: Vec<_> = report.distances_ms.iter().map(|(pair, ms)| format!("{pair} {ms} ms")).collect();
     let gains = REGIONS[1..].iter().filter_map(|region| {
@@ -214,7 +186,7 @@ fn regions(report: &Report) -> String {
          p50 without replicas, of that with them: {}.\n\n{}",
         distances.join(", "),
         gains.collect::<Vec<_>>().join(", "),
-        table("region | p50 ms | p99 ms | failed", region_rows(report).map(row)),
+        table("region | p50 ms | p99 ms | failed", report.region_rows().map(row)),
     )
 }
 
@@ -269,23 +241,6 @@ mod tests {
     use super::*;
     use crate::machine::sources;
     use host_tests::machine::repository;
-
-    #[test]
-    fn numbers_keep_what_matters() {
-        for (value, expected) in [
-            (12_345.6, "12,346"),
-            (999.5, "1,000"),
-            (100.0, "100"),
-            (42.25, "42.2"),
-            (2.0, "2"),
-            (0.333, "0.33"),
-            (0.0123, "0.0123"),
-            (0.0, "0"),
-            (1_234_567.0, "1,234,567"),
-        ] {
-            assert_eq!(number(value), expected, "{value}");
-        }
-    }
 
     #[test]
     fn the_readme_has_the_numbers_of_the_report() {

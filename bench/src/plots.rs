@@ -6,8 +6,7 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
 use crate::contender::CONTENDERS;
-use crate::figures::Summary;
-use crate::page::{number, region_rows};
+use crate::figures::{Summary, number};
 use crate::report::Report;
 use crate::throughput::CLIENTS;
 
@@ -111,5 +110,5 @@ fn cpu(report: &Report) -> Bars {
 }
 
 fn regions(report: &Report) -> Bars {
-    region_rows(report).map(|(label, of)| (label, vec![of["p50_ms"].median()])).collect()
+    report.region_rows().map(|(label, of)| (label, vec![of["p50_ms"].median()])).collect()
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cost::Cost;
 use crate::figures::{ByClients, Summaries, Summary};
 use crate::machine::Machine;
-use crate::regions::{Distances, Regions};
+use crate::regions::{Distances, REGIONS, Regions, VARIANTS};
 use crate::throughput::ByContender;
 use crate::verdict::Verdict;
 use crate::wasm::Wasm;
@@ -66,6 +66,14 @@ impl Report {
     /// One figure of a region.
     pub(crate) fn region(&self, region: &str, variant: &str, figure: &str) -> Option<&Summary> {
         self.regions.get(region)?.get(variant)?.get(figure)
+    }
+
+    /// Each region and variant, and what was measured.
+    pub(crate) fn region_rows(&self) -> impl Iterator<Item = (String, &Summaries)> {
+        REGIONS.into_iter().flat_map(move |region| {
+            let of = move |variant| self.regions.get(region)?.get(variant);
+            VARIANTS.into_iter().filter_map(move |(variant, label)| Some((format!("{region}, {label}"), of(variant)?)))
+        })
     }
 
     /// The component where it was measured best: on a real Spin where there was one.

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::counting_proxy::CountingProxy;
 use crate::machine::{Host, Machine, Routes, Setup};
-use crate::postgres::{Cluster, PASSWORD, PASSWORD_LOGIN, Server};
+use crate::postgres::{Cluster, PASSWORD, PASSWORD_LOGIN, Server, USER};
 use crate::private_network::PrivateNetwork;
 use crate::wait::eventually;
 
@@ -28,11 +28,14 @@ pub struct Options<'a> {
     /// A second replica, `syd`, is the nearest one after the region's own. Without it both are the same. On a real Spin
     /// this needs names in /etc/hosts.
     pub nearest: bool,
+    /// More clients come than Spin has connections. The in-house host then logs in without a password: a debug build
+    /// takes so long to hash it that the connections of a crowd are given up before they are there.
+    pub crowds: bool,
 }
 
 /// The region. Its parts end in the order in which they stand here.
 pub struct ReplicaRegion {
-    /// The Machine, which logs in with a password.
+    /// The Machine, which logs in with a password where its time allows.
     pub machine: Machine,
     _network: Option<PrivateNetwork>,
     /// Before the region's own replica.
@@ -63,10 +66,11 @@ impl ReplicaRegion {
             nearest: nearest.as_ref().map(|proxy| proxy.address()),
             private: vec![("fra".to_owned(), local.address())],
         };
+        let login = if options.crowds && host.knows_private_names() { USER } else { PASSWORD_LOGIN };
         let (mut setup, network) = if options.nearest {
-            on_private_network("fra", PASSWORD_LOGIN, &routes, host).await?
+            on_private_network("fra", login, &routes, host).await?
         } else {
-            (Setup::with_routes("fra", PASSWORD_LOGIN, &routes, host), None)
+            (Setup::with_routes("fra", login, &routes, host), None)
         };
         for (name, value) in options.environment {
             setup = setup.env(name, *value);

@@ -122,7 +122,8 @@ async fn soak(arguments: &Arguments) -> Result<()> {
 
 impl Scenario {
     async fn new() -> Result<Self> {
-        let region = ReplicaRegion::start(&Host::from_environment(), Options::default()).await?;
+        let region =
+            ReplicaRegion::start(&Host::from_environment(), Options { crowds: true, ..Options::default() }).await?;
         Ok(Self { region, load: Load::default() })
     }
 
@@ -218,6 +219,8 @@ impl Scenario {
             .await
             .with_context(|| format!("a promise is broken: `{}` has statements left over", server.name()))?;
         }
+        // Instances that did not probe the replica themselves come home after a cool-down of their own, or two.
+        tokio::time::sleep(Duration::from_secs(3)).await;
         let crowd = run_for(self.region.machine.address(), 256, Duration::from_secs(1)).await?;
         crowd.all_answered_within(DEADLINE).context("a promise is broken: after all that")?;
         let elsewhere = crowd.samples.iter().filter(|sample| !is_home(&sample.served_by.0)).count();
