@@ -53,15 +53,20 @@ impl Summary {
     }
 }
 
+/// A round whose p99 is above this was starved, even where every request was answered in the end.
+const STARVED_MS: f64 = 1000.0;
+
 /// One figure of this as a multiple of another's, where both were measured: without the rounds in which the other one
 /// failed or starved, and how many those are.
 pub(crate) fn ratio(figure: &str, this: &Summaries, other: &Summaries) -> Option<(Summary, usize)> {
-    let mut ratio = this.get(figure)?.ratio_to(other.get(figure)?);
-    let rounds = ratio.rounds.len();
-    let mut failed = other.get("failed")?.rounds.iter();
-    ratio.rounds.retain(|_| failed.next().is_none_or(|failed| *failed == 0.0));
-    let left_out = rounds - ratio.rounds.len();
-    Some((ratio, left_out))
+    let ratio = this.get(figure)?.ratio_to(other.get(figure)?);
+    let above = |(name, most): (&str, f64), round| {
+        other.get(name).and_then(|of| of.rounds.get(round)).is_some_and(|value| *value > most)
+    };
+    let fine = |round: &usize| !above(("failed", 0.0), *round) && !above(("p99_ms", STARVED_MS), *round);
+    let rounds: Vec<_> = (0..ratio.rounds.len()).filter(fine).map(|round| ratio.rounds[round]).collect();
+    let left_out = ratio.rounds.len() - rounds.len();
+    Some((Summary::of(rounds), left_out))
 }
 
 /// Adds a round.

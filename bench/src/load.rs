@@ -10,6 +10,8 @@ use crate::figures::{Figures, figures};
 
 /// A second more than the component's deadline: whoever waits longer counts as starved.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// A request at a fixed rate that is sent this much after it was due had to wait for a connection.
+const LATE: Duration = Duration::from_millis(1);
 
 /// A load whose clients count as starved after [`PATIENCE`].
 pub(crate) fn load() -> Load {
@@ -47,10 +49,12 @@ fn seen(report: &Report, from: Instant, to: Instant) -> Figures {
         eprintln!("    one that failed: {why}");
     }
     let sent = report.between(from, to);
+    let late = sent.iter().filter(|sample| sample.late > LATE).count();
     let quantile = |per_mille| percentile(sent.iter().copied(), per_mille).as_secs_f64() * 1e3;
     figures([
         ("answered", answered),
         ("rps", answered / (to - from).as_secs_f64()),
+        ("sent_late_percent", 100.0 * late as f64 / sent.len().max(1) as f64),
         ("p50_ms", quantile(500)),
         ("p99_ms", quantile(990)),
         ("p999_ms", quantile(999)),

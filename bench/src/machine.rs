@@ -61,9 +61,9 @@ impl Machine {
     }
 }
 
-/// What the component is made of: git's ids of `src`, `crates` and Cargo.lock, and whether they were modified since.
+/// What the component is made of: git's ids of all that decides what the component is, and whether they were modified since.
 pub(crate) fn sources() -> Result<String> {
-    const SOURCES: [&str; 3] = ["src", "crates", "Cargo.lock"];
+    const SOURCES: [&str; 5] = ["src", "crates", "spin.toml", "Cargo.toml", "Cargo.lock"];
     let ids: Option<Vec<_>> = SOURCES.iter().map(|path| said("git", &["rev-parse", &format!("HEAD:{path}")])).collect();
     let ids = ids.context("asking git what was measured")?.join(" ");
     let modified = said("git", &[&["status", "--porcelain", "--"], &SOURCES[..]].concat()).is_some();

@@ -123,8 +123,8 @@ fn recipe_ahead(report: &Report) -> String {
     }
     let Some((recipe, ours)) = both(64, "p99_ms").filter(|_| !ahead.is_empty()) else { return String::new() };
     format!(
-        "## Where the recipe is ahead\n\n{} It has no WebAssembly, and asks with one simple query in one round trip. Puma \
-         serves five clients and lets the rest wait, which p99 shows: at 64 clients {} ms against {}.\n",
+        "## Where the recipe is ahead\n\n{} It has no WebAssembly, asks with one simple query in one round trip, and \
+         keeps a connection for each thread. Puma serves five clients and lets the rest wait, which p99 shows: at 64 clients {} ms against {}.\n",
         ahead.join(" "),
         number(recipe),
         number(ours),
@@ -137,7 +137,8 @@ fn beside_per_instance(report: &Report) -> String {
         let of = |name: &str, clients| report.throughput.get(&format!("{prefix}{name}"))?.get(&clients);
         let share = |clients| {
             let (share, left_out) = ratio("rps", of("component", clients)?, of("connection-per-instance", clients)?)?;
-            let failed = if left_out == 0 { String::new() } else { format!(", it failed in {left_out} rounds") };
+            let failed =
+                if left_out == 0 { String::new() } else { format!(", it failed or starved in {left_out} rounds") };
             Some(summary(&share) + &failed)
         };
         [Some(host.to_owned())].into_iter().chain(CLIENTS.map(share)).collect::<Option<Vec<_>>>()
@@ -147,29 +148,31 @@ fn beside_per_instance(report: &Report) -> String {
 }
 
 fn loads(report: &Report) -> String {
+    const FIGURES: [&str; 7] = ["rps", "p50_ms", "p99_ms", "p999_ms", "server_cpu_us", "postgres_cpu_us", "failed"];
     let columns = "req/s | p50 ms | p99 ms | p99.9 ms | CPU us: server | and Postgres | failed";
-    let load = |of: &Summaries| {
-        cells(of, ["rps", "p50_ms", "p99_ms", "p999_ms", "server_cpu_us", "postgres_cpu_us", "failed"])
-    };
     let steady = CONTENDERS.iter().flat_map(|contender| {
         let row = move |(clients, of): (&usize, _)| {
-            [vec![contender.label.to_owned(), clients.to_string()], load(of)].concat()
+            [vec![contender.label.to_owned(), clients.to_string()], cells(of, FIGURES)].concat()
         };
         report.throughput.get(contender.key).into_iter().flatten().map(row)
     });
-    let all = |measured: &ByContender| -> Vec<_> {
-        let row = |label: &str, of: &Summaries| [vec![label.to_owned()], load(of)].concat();
+    let all = |measured: &ByContender, more: &[&str]| -> Vec<_> {
+        let more = |of: &Summaries| more.iter().flat_map(|figure| cells(of, [figure])).collect();
+        let row = |label: &str, of: &Summaries| [vec![label.to_owned()], cells(of, FIGURES), more(of)].concat();
         CONTENDERS.iter().filter_map(|of| Some(row(of.label, measured.get(of.key)?))).collect()
     };
     [
         table(&format!("`GET /` | clients | {columns}"), steady),
-        table(&format!("{BURST} clients at the same moment | {columns}"), all(&report.burst)),
+        table(&format!("{BURST} clients at the same moment | {columns}"), all(&report.burst, &[])),
         format!(
             "p99 in a closed loop omits what was not sent while a client waited. Here requests are sent at a fixed rate, \
              half of what the connection per request manages at 16 clients, on {CONNECTIONS} connections, and latency \
-             counts from when a request was due.\n"
+             counts from when a request was due. Late is what was sent more than a millisecond after that.\n"
         ),
-        table(&format!("{} requests a second | {columns}", number(report.fixed_rate)), all(&report.at_fixed_rate)),
+        table(
+            &format!("{} requests a second | {columns} | % sent late", number(report.fixed_rate)),
+            all(&report.at_fixed_rate, &["sent_late_percent"]),
+        ),
     ]
     .join("\n")
 }

@@ -89,7 +89,11 @@ impl fmt::Display for Verdict {
             Outcome::Missed => "**missed**",
             Outcome::Undecided => "undecided",
             Outcome::NoVerdict(left_out) => {
-                return write!(f, "no verdict: the other one failed in {left_out} of {} rounds", rounds + left_out);
+                return write!(
+                    f,
+                    "no verdict: the other one failed or starved in {left_out} of {} rounds",
+                    rounds + left_out
+                );
             }
         })?;
         if self.reached_in > 0 && self.reached_in < rounds {
@@ -132,17 +136,22 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_divided_by_one_that_failed() {
-        let summaries = |rps: [f64; 3], failed: [f64; 3]| -> Summaries {
-            [("rps", rps), ("failed", failed)].map(|(name, of)| (name.to_owned(), Summary::of(of.to_vec()))).into()
+    fn nothing_is_divided_by_one_that_failed_or_starved() {
+        let starved = |rps: [f64; 3], failed: [f64; 3], p99_ms: [f64; 3]| -> Summaries {
+            [("rps", rps), ("failed", failed), ("p99_ms", p99_ms)]
+                .map(|(name, of)| (name.to_owned(), Summary::of(of.to_vec())))
+                .into()
         };
+        let summaries = |rps, failed| starved(rps, failed, [10.0; 3]);
         let this = summaries([4.0, 4.0, 4.0], [0.0; 3]);
         let verdict = |other: Option<Summaries>| {
             Verdict::of_ratio(String::new(), Limit::AtLeast(1.6), "rps", Some(&this), other.as_ref())
         };
         let hung = verdict(Some(summaries([2.0, 0.1, 2.0], [0.0, 256.0, 0.0]))).unwrap();
         assert_eq!((&hung.measured.rounds, hung.outcome), (&vec![2.0, 2.0], Outcome::NoVerdict(1)));
-        assert_eq!(hung.to_string(), "no verdict: the other one failed in 1 of 3 rounds");
+        assert_eq!(hung.to_string(), "no verdict: the other one failed or starved in 1 of 3 rounds");
+        let starved = verdict(Some(starved([2.0, 2.0, 0.1], [0.0; 3], [10.0, 10.0, 2055.0]))).unwrap();
+        assert_eq!((&starved.measured.rounds, starved.outcome), (&vec![2.0, 2.0], Outcome::NoVerdict(1)));
         assert_eq!(verdict(Some(summaries([2.0; 3], [0.0; 3]))).unwrap().outcome, Outcome::Reached);
         assert_eq!(verdict(None), None);
     }

@@ -76,8 +76,8 @@ fn by_crate(component: &[u8]) -> Result<BTreeMap<String, u64>> {
             }
             Payload::End(_) => {
                 for (index, length) in (imported..).zip(std::mem::take(&mut bodies)) {
-                    let name = names.get(&index).map_or("(no name)", |name| crate_of(name));
-                    *found.entry(name.to_owned()).or_insert(0) += u64::try_from(length)?;
+                    let name = names.get(&index).map_or_else(|| "(no name)".to_owned(), |name| crate_of(name));
+                    *found.entry(name).or_insert(0) += u64::try_from(length)?;
                 }
             }
             _ => {}
@@ -86,31 +86,18 @@ fn by_crate(component: &[u8]) -> Result<BTreeMap<String, u64>> {
     Ok(found)
 }
 
-/// The crate that a mangled name is for: where it is a generic's, the one that it was made for, which comes last.
-fn crate_of(name: &str) -> &'static str {
-    const CRATES: [&str; 13] = [
-        "nearest_replica_component",
-        "nearest_replica",
-        "spin_sdk",
-        "wasip3",
-        "serde_json",
-        "serde_core",
-        "futures_util",
-        "wit_bindgen",
-        "http",
-        "bytes",
-        "std",
-        "alloc",
-        "core",
-    ];
+/// The crate that a mangled name is for: ours where it is named at all, then the last one that is not the standard
+/// library's, which is what a generic was made for. A name without a crate is C's: the allocator of wasi-libc.
+fn crate_of(name: &str) -> String {
+    const STANDARD: [&str; 4] = ["std", "alloc", "core", "hashbrown"];
     let demangled = format!("{:#}", rustc_demangle::demangle(name));
-    let is_in = |krate: &&&str| {
-        demangled.match_indices(&format!("{krate}::")).any(|(at, _)| {
-            !demangled[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':')
-        })
-    };
-    // A name without a crate is C's: the allocator and memory functions of wasi-libc.
-    CRATES.iter().find(is_in).copied().unwrap_or("(C)")
+    let paths = demangled.split(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != ':');
+    let crates = paths.filter_map(|path| path.split_once("::")).map(|(krate, _)| krate);
+    let crates: Vec<_> = crates.filter(|krate| krate.starts_with(char::is_lowercase)).collect();
+    let ours = crates.iter().find(|krate| krate.starts_with("nearest_replica"));
+    let others = || crates.iter().rfind(|krate| !STANDARD.contains(krate));
+    let standard = || STANDARD.iter().find(|krate| crates.contains(krate));
+    ours.or_else(others).or_else(standard).map_or("(C)", |krate| *krate).to_owned()
 }
 
 #[cfg(test)]
@@ -135,7 +122,10 @@ mod tests {
     #[test]
     fn code_belongs_to_the_crate_that_it_was_made_for() {
         for (name, expected) in [
-            ("_RNvNtCs1234_7mycrate3foo3bar", "(C)"),
+            ("_RNvNtCs1234_7mycrate3foo3bar", "mycrate"),
+            ("_RINvNtCs1234_4core3ptr13drop_in_placeNtNtCs1234_3url6parser6ParserECs1234_15nearest_replica", "url"),
+            ("_RINvNtCs1234_3url5parse3runNtNtCs1234_15nearest_replica4read6ReaderE", "nearest_replica"),
+            ("_RNvNtCs1234_5alloc5alloc12handle_error", "alloc"),
             ("_ZN4core3fmt5write17h0123456789abcdefE", "core"),
             ("_ZN15nearest_replica4read6Reader5probe17h0123456789abcdefE", "nearest_replica"),
             ("dlmalloc", "(C)"),
