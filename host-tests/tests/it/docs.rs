@@ -134,7 +134,7 @@ fn every_make_command_in_a_document_is_a_target() {
 }
 
 #[test]
-fn every_package_and_fuzz_target_in_a_cargo_command_exists() {
+fn every_package_test_and_fuzz_target_in_a_cargo_command_exists() {
     let lock: toml::Table = toml::from_str(&read("Cargo.lock")).unwrap();
     // Those of the workspace come from nowhere.
     let packages = lock["package"].as_array().unwrap().iter().filter(|package| package.get("source").is_none());
@@ -146,6 +146,12 @@ fn every_package_and_fuzz_target_in_a_cargo_command_exists() {
             let after = |word: &str| words.iter().skip_while(|it| **it != word).nth(1).map(|it| (*it).to_owned());
             if let Some(package) = after("--package") {
                 assert!(packages.contains(&package), "{path}: {command}");
+                found += 1;
+            }
+            if let Some(target) = after("--test") {
+                let tests = repository().join("host-tests/tests");
+                let sources = [tests.join(format!("{target}.rs")), tests.join(&target).join("main.rs")];
+                assert!(sources.iter().any(|source| source.is_file()), "{path}: {command}");
                 found += 1;
             }
             if let Some(target) = after("run").filter(|_| words.contains(&"fuzz")) {
