@@ -44,8 +44,6 @@ enum Pace {
 #[derive(Default)]
 struct State {
     stopped: AtomicBool,
-    in_flight: AtomicUsize,
-    most_in_flight: AtomicUsize,
     answered: AtomicUsize,
     sent: AtomicUsize,
     due: Due,
@@ -143,7 +141,6 @@ impl Load {
             report.samples.extend(samples);
             report.split += split;
         }
-        report.most_in_flight = self.state.most_in_flight.load(Ordering::Relaxed);
         if let Pace::Open(rate) = plan.pace {
             let issued = self.state.due.issued.load(Ordering::Relaxed);
             let unsent = self.state.sent.load(Ordering::Relaxed)..issued;
@@ -210,10 +207,7 @@ impl Client {
         let mut samples = Vec::new();
         while let Some(due) = self.next(samples.is_empty()).await {
             let late = due.elapsed();
-            let now = self.state.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-            self.state.most_in_flight.fetch_max(now, Ordering::Relaxed);
             let outcome = tokio::time::timeout(self.plan.patience, self.get()).await;
-            self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
             self.state.answered.fetch_add(1, Ordering::Relaxed);
             let response = match outcome {
                 Err(_) => Response::wrong("hung"),

@@ -31,8 +31,6 @@ pub struct Sample {
 pub struct Report {
     /// In no order.
     pub samples: Vec<Sample>,
-    /// The most requests that were in flight at once.
-    pub most_in_flight: usize,
     /// Responses in more than one TCP segment.
     pub split: u64,
 }
@@ -55,10 +53,9 @@ impl Sample {
 }
 
 impl Report {
-    /// Adds what the clients of another load saw; `most_in_flight` is that of the larger load.
+    /// Adds what the clients of another load saw.
     pub fn add(&mut self, other: Self) {
         self.samples.extend(other.samples);
-        self.most_in_flight = self.most_in_flight.max(other.most_in_flight);
         self.split += other.split;
     }
 
