@@ -60,9 +60,10 @@ async fn make_odd(cluster: &Cluster, regions: &[&str], odd: &str) {
     }
 }
 
-/// Now and then one gets a lock and is stuck with it, until the statement has timed out. Only now and then, so that it
-/// is not the same request that is stuck again on its next connection: nothing can help that one.
-const ONE_IS_STUCK: &str = "IF random() < 0.02 AND pg_try_advisory_xact_lock(1) THEN PERFORM pg_sleep(60); END IF;";
+/// One gets a lock and is stuck with it, until the statement has timed out: in one second of ten, which is over when
+/// those that were caught with it try again on another connection. Nothing can help a request that is stuck twice.
+const ONE_IS_STUCK: &str = "IF extract(epoch FROM clock_timestamp())::bigint % 10 = 0 AND pg_try_advisory_xact_lock(1)
+    THEN PERFORM pg_sleep(60); END IF;";
 
 /// Sixteen clients for some seconds, in which a statement is stuck on `server`; and how many were answered in the two
 /// seconds that it is stuck at least.
@@ -70,7 +71,7 @@ async fn load_with_a_stuck_statement(machine: &Machine, server: &Server) -> (Rep
     let load = Load::default();
     let script = async {
         let question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-        let stuck = eventually(Duration::from_secs(10), "a stuck statement", async || {
+        let stuck = eventually(Duration::from_secs(20), "a stuck statement", async || {
             (server.ask(question).await.ok()? != "0").then_some(())
         });
         stuck.await.unwrap();
