@@ -94,7 +94,7 @@ async fn machine(region: &str, variant: &str, view: &View, distances: &Distances
     }
     let seen = |there: &str| (there.to_owned(), if there == region { local } else { view.of(there) });
     let private = REGIONS.into_iter().map(seen).collect();
-    let routes = Routes { given: view.of(PRIMARY), local, nearest: Some(nearest), private };
+    let routes = Routes { configured: view.of(PRIMARY), local, nearest: Some(nearest), private };
     let host = Host::InHouse;
     let mut setup = Setup::with_routes(region, USER, &routes, &host);
     if variant == WITHOUT {

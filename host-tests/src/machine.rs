@@ -108,7 +108,7 @@ impl Setup {
     pub fn in_region(region: &str, cluster: &Cluster, host: &Host) -> Self {
         let here = cluster.servers().find(|server| server.name() == region).unwrap_or(cluster.primary());
         let private = cluster.servers().map(|server| (server.name().to_owned(), server.address())).collect();
-        let routes = Routes { given: cluster.primary().address(), local: here.address(), nearest: None, private };
+        let routes = Routes { configured: cluster.primary().address(), local: here.address(), nearest: None, private };
         Self::with_routes(region, USER, &routes, host)
     }
 
@@ -122,7 +122,7 @@ impl Setup {
             return Self::with_private_names(region, user, routes);
         }
         Self::in_regions(region)
-            .env("DATABASE_URL", format!("postgres://{user}@127.0.0.1:{}/postgres", routes.given.port()))
+            .env("DATABASE_URL", format!("postgres://{user}@127.0.0.1:{}/postgres", routes.configured.port()))
             .env("SPIN_VARIABLE_REPLICA_PORT", routes.local.port().to_string())
             .env("SPIN_VARIABLE_ALLOWED_HOST", "postgres://127.0.0.1:*")
     }
@@ -145,7 +145,7 @@ impl Setup {
 #[derive(Clone, Debug)]
 pub struct Routes {
     /// The port 5432 of the cluster: its primary.
-    pub given: SocketAddr,
+    pub configured: SocketAddr,
     /// The replica of the Machine's region, for hosts without private names.
     pub local: SocketAddr,
     /// What is nearest to the Machine; the local one where this is `None`.
@@ -160,7 +160,7 @@ impl Routes {
     pub fn private_names(&self) -> Vec<(String, u16, SocketAddr)> {
         let nearest = self.nearest.unwrap_or(self.local);
         let cluster = [
-            (format!("{APP}.flycast"), PORT, self.given),
+            (format!("{APP}.flycast"), PORT, self.configured),
             (format!("{APP}.flycast"), REPLICA_PORT, nearest),
             (format!("top1.nearest.of.{APP}.internal"), REPLICA_PORT, nearest),
         ];

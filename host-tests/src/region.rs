@@ -61,7 +61,7 @@ impl ReplicaRegion {
         let nearest =
             if options.nearest { Some(CountingProxy::before(cluster.server("syd").address()).await?) } else { None };
         let routes = Routes {
-            given: primary.address(),
+            configured: primary.address(),
             local: local.address(),
             nearest: nearest.as_ref().map(|proxy| proxy.address()),
             private: vec![("fra".to_owned(), local.address())],

@@ -276,7 +276,7 @@ async fn a_read_survives_a_region_without_a_replica() {
     let cluster = shared_cluster().await;
     // No `fra.db.internal`; the nearest Machine of the cluster is in Sydney.
     let routes = Routes {
-        given: cluster.primary().address(),
+        configured: cluster.primary().address(),
         local: cluster.primary().address(),
         nearest: Some(cluster.server("syd").address()),
         private: Vec::new(),
