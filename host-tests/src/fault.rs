@@ -29,6 +29,8 @@ pub enum Fault {
     Reset,
     /// Everything takes this much longer, in each direction.
     Delay(Duration),
+    /// A new connection takes this much longer, as where a server has no time to check passwords.
+    SlowOpen(Duration),
 }
 
 /// Which way bytes go through a proxy.
@@ -149,6 +151,10 @@ impl Link {
         if let Fault::Delay(delay) = fault {
             // The handshake was with this machine; on such a link it is a round trip.
             tokio::time::sleep(2 * delay).await;
+        }
+        if let Fault::SlowOpen(delay) = fault {
+            self.hit();
+            tokio::time::sleep(delay).await;
         }
         let Ok(mut server) = TcpStream::connect(self.target).await else { return };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use host_tests::fault::Fault;
+use host_tests::fault::{Fault, FaultProxy};
+use host_tests::load::Load;
 use host_tests::machine::{Machine, Routes};
-use host_tests::postgres::{PASSWORD_LOGIN, PASSWORD_USER, ask};
+use host_tests::postgres::{Cluster, PASSWORD_LOGIN, PASSWORD_USER, USER, ask};
 use host_tests::region::{Options, on_private_network};
 use host_tests::wait::eventually;
 use nix::sys::signal::Signal;
 
-use crate::fixtures::{assert_ok, assert_problem, get, host_with_private_names, shared_cluster};
+use crate::fixtures::{assert_ok, assert_problem, get, host_with_private_names, machine_for, shared_cluster};
 use crate::scenario::{CLIENTS, DEADLINE, Scenario, break_link};
+use crate::turn::alone;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -297,4 +299,24 @@ async fn a_read_survives_a_region_without_a_replica() {
     if host.knows_private_names() {
         assert!(machine.logs().contains("lookup"), "the name did not resolve: {}", machine.logs());
     }
+}
+
+/// Half of the deadline is for the first connection, the other half for another one. Neither is there in time by itself:
+/// without the first, which goes on meanwhile, each request would begin anew and none would ever be answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_takes_longer_than_half_the_deadline_is_used_when_it_is_there() {
+    let _alone = alone().await;
+    let cluster = Cluster::start(&[]).await.unwrap();
+    let link = FaultProxy::before(cluster.primary().address()).await.unwrap();
+    link.set(Fault::SlowOpen(DEADLINE * 3 / 5));
+    let machine = machine_for(&format!("postgres://{USER}@{}/postgres", link.address())).await;
+    let load = Load::default();
+    let script = async {
+        let answered = eventually(PATIENCE, "answers", async || (load.answered() > 10 * CLIENTS).then_some(()));
+        answered.await.unwrap();
+        load.stop();
+    };
+    let (report, ()) = futures::join!(load.run(machine.address(), CLIENTS), script);
+    report.unwrap().all_answered_within(DEADLINE).unwrap_or_else(|error| panic!("{error:#}"));
+    assert!(link.hits() > 0, "the connections were slow");
 }

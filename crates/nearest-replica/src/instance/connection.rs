@@ -4,13 +4,15 @@
 //! others, and one that opens a connection for each request pays a round trip each time. Here requests share one, on
 //! which the driver pipelines their statements. It goes back when no request has come for a tick or two of the timer,
 //! when its lease ends, or at once where it had to be waited for. One request opens it while the others wait for it.
+//! An open that takes longer than that request has time goes on for the others.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use super::signal::{self, Notifier};
-use super::timer::keep_while;
+use super::signal::{self, Notifier, spawn_detached};
+use super::timer::{keep_while, timeout, timeout_at};
 use crate::rules::database_url::DatabaseUrl;
 use crate::rules::failure::Failure;
 use crate::spin::postgres::Connection;
@@ -24,6 +26,9 @@ const FAR_ROUND_TRIPS: u32 = 16;
 
 /// For how long it may be shared at most: half of the default deadline, for those who wait for it.
 const LONGEST: Duration = Duration::from_millis(2_500);
+
+/// How long an open may go on after the request that began it has given up, so that it ends where nothing ever answers.
+const LATE_OPEN: Duration = Duration::from_secs(10);
 
 /// A connection that several requests use at once. It goes back to Spin when the last of them drops it.
 pub(crate) struct Lease {
@@ -55,6 +60,10 @@ impl Lease {
         }
         let far = Instant::now() + (self.checkout.min(statement) * FAR_ROUND_TRIPS).min(LONGEST);
         self.ends.set(self.ends.get().max(far));
+        self.keep_while_used().await;
+    }
+
+    async fn keep_while_used(self: Rc<Self>) {
         keep_while(move |now| {
             let in_use = Rc::strong_count(&self) > 1;
             self.is_fresh(now) && self.used.replace(in_use)
@@ -77,6 +86,9 @@ pub(crate) enum Origin {
 
 type Outcome = Result<Rc<Lease>, Failure>;
 
+/// An open under way. It can move from the request that began it to a task of its own.
+type Open = Pin<Box<dyn Future<Output = Outcome>>>;
+
 /// The connection of one candidate.
 #[derive(Default)]
 pub(crate) struct SharedConnection {
@@ -84,41 +96,90 @@ pub(crate) struct SharedConnection {
     current: RefCell<Weak<Lease>>,
     /// There while a request opens the next connection.
     opening: RefCell<Option<Rc<InFlightOpen>>>,
+    /// Whether an open goes on whose request has given up.
+    is_late: Cell<bool>,
+    /// Those who have given up, and would still take the connection of that open.
+    waiting_for_late: RefCell<Vec<Notifier>>,
 }
 
 /// One request opens a connection, others wait for it (single-flight).
 #[derive(Default)]
 struct InFlightOpen {
-    /// Not set where the request that opens it was dropped at its own deadline.
+    /// Not set where the request that opens it has given up.
     outcome: OnceCell<Outcome>,
     waiters: RefCell<Vec<Notifier>>,
 }
 
+impl InFlightOpen {
+    async fn wait(&self) -> Option<Outcome> {
+        let (notifier, mut notified) = signal::channel();
+        self.waiters.borrow_mut().push(notifier);
+        notified.wait().await;
+        self.outcome.get().cloned()
+    }
+}
+
 impl SharedConnection {
-    /// A connection that is shared for as long as `lease`, or somewhat longer where the database is far. Waits without
-    /// bound for Spin: the caller drops the future when its time is over, and the next one that waits for the connection
-    /// opens it in its place.
-    pub(crate) async fn acquire(&self, url: &DatabaseUrl, lease: Duration) -> Result<(Rc<Lease>, Origin), Failure> {
+    /// A connection that is shared for as long as `lease`, or somewhat longer where the database is far. Nothing where
+    /// there is none at `until`: the next request that waits for it then opens another.
+    pub(crate) async fn acquire(
+        self: &Rc<Self>,
+        url: &DatabaseUrl,
+        lease: Duration,
+        until: Instant,
+    ) -> Option<Result<(Rc<Lease>, Origin), Failure>> {
         loop {
             if let Some(current) = self.usable() {
-                return Ok((current, Origin::Reused));
+                return Some(Ok((current, Origin::Reused)));
             }
             let Some(opening) = self.opening.borrow().clone() else { break };
-            let (notifier, mut notified) = signal::channel();
-            opening.waiters.borrow_mut().push(notifier);
-            notified.wait().await;
-            if let Some(outcome) = opening.outcome.get() {
-                return outcome.clone().map(|lease| (lease, Origin::Reused));
+            if let Some(outcome) = timeout_at(until, opening.wait()).await? {
+                return Some(outcome.map(|lease| (lease, Origin::Reused)));
             }
         }
         let guard = OpenGuard::take(self);
-        let began = Instant::now();
-        let outcome = Connection::open(url).await.map(|connection| {
-            let opened = Instant::now();
-            let (poisoned, used) = (Cell::new(false), Cell::new(true));
-            Rc::new(Lease { connection, checkout: opened - began, ends: Cell::new(opened + lease), poisoned, used })
-        });
-        Ok((guard.finish(outcome)?, Origin::Opened))
+        let mut open = open(url.clone(), lease);
+        if let Some(outcome) = timeout_at(until, &mut open).await {
+            return Some(guard.finish(outcome).map(|lease| (lease, Origin::Opened)));
+        }
+        drop(guard);
+        self.finish_late(open).await;
+        None
+    }
+
+    /// Lets an open go on for the requests to come, unless another one does already. On a machine that is too busy to open
+    /// any connection in the time of a request there would never be one.
+    async fn finish_late(self: &Rc<Self>, open: Open) {
+        if self.is_late.replace(true) {
+            return;
+        }
+        let shared = Rc::clone(self);
+        spawn_detached(async move {
+            let outcome = timeout(LATE_OPEN, open).await;
+            shared.is_late.set(false);
+            if let Some(Ok(lease)) = outcome {
+                *shared.current.borrow_mut() = Rc::downgrade(&lease);
+                shared.waiting_for_late.take();
+                // Those who wait for the next one need it no more.
+                if let Some(opening) = &*shared.opening.borrow() {
+                    opening.waiters.take();
+                }
+                lease.keep_while_used().await;
+            }
+        })
+        .await;
+    }
+
+    /// The connection of an open that takes longer than the request that began it has time; pending where there is none.
+    pub(crate) async fn late(&self) -> Rc<Lease> {
+        loop {
+            let (notifier, mut notified) = signal::channel();
+            self.waiting_for_late.borrow_mut().push(notifier);
+            notified.wait().await;
+            if let Some(lease) = self.usable() {
+                return lease;
+            }
+        }
     }
 
     fn usable(&self) -> Option<Rc<Lease>> {
@@ -126,6 +187,17 @@ impl SharedConnection {
         current.used.set(true);
         current.is_fresh(Instant::now()).then_some(current)
     }
+}
+
+/// Waits without bound for Spin.
+fn open(url: DatabaseUrl, lease: Duration) -> Open {
+    Box::pin(async move {
+        let began = Instant::now();
+        let connection = Connection::open(&url).await?;
+        let opened = Instant::now();
+        let (poisoned, used) = (Cell::new(false), Cell::new(true));
+        Ok(Rc::new(Lease { connection, checkout: opened - began, ends: Cell::new(opened + lease), poisoned, used }))
+    })
 }
 
 /// The right to open the next connection. Dropping it, finished or not, wakes those who wait.

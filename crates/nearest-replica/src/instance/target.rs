@@ -2,8 +2,11 @@
 //! first, and on fresh ones where they may help.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use futures::future::{Either, select};
 
 use super::breaker::SharedBreaker;
 use super::connection::{Lease, Origin, SharedConnection};
@@ -22,7 +25,7 @@ pub(crate) struct Target {
     pub(crate) breaker: SharedBreaker,
     /// Whether an unexpected role was logged already.
     pub(crate) role_mismatch_logged: Cell<bool>,
-    shared: SharedConnection,
+    shared: Rc<SharedConnection>,
     /// For a connection out of another pool than the shared one.
     isolated_url: DatabaseUrl,
 }
@@ -47,7 +50,7 @@ impl Target {
         Self {
             breaker: SharedBreaker::new(&candidate.url),
             role_mismatch_logged: Cell::new(false),
-            shared: SharedConnection::default(),
+            shared: Rc::default(),
             isolated_url: candidate.url.clone().with_separate_pool(),
             candidate,
         }
@@ -88,10 +91,10 @@ impl Target {
         place: Place,
         lease: Duration,
     ) -> Result<T, Failed> {
-        let acquiring = self.shared.acquire(&self.candidate.url, lease);
         // Spin's pool may hand out a connection on which a statement is stuck, and waits for it.
-        let acquired = timeout_at(if place.is_main() { halfway_to(end) } else { end }, acquiring);
-        let (lease, origin) = acquired.await.ok_or(OUT_OF_TIME)?.map_err(|failure| (failure, None))?;
+        let until = if place.is_main() { halfway_to(end) } else { end };
+        let acquired = self.shared.acquire(&self.candidate.url, lease, until).await;
+        let (lease, origin) = acquired.ok_or(OUT_OF_TIME)?.map_err(|failure| (failure, None))?;
         let mut guard = PoisonOnDrop(Some(&lease));
         let end = match origin {
             Origin::Opened => end,
@@ -108,9 +111,23 @@ impl Target {
         Ok(value)
     }
 
+    /// On the shared one all the same where its open, given up before, comes first.
     async fn on_dedicated<T>(&self, run: &impl AsyncFn(&Connection) -> Result<T, Failure>) -> Result<T, Failed> {
-        let value = async { run(&Connection::open(&self.isolated_url).await?).await };
-        value.await.map_err(retry)
+        let dedicated = async { Connection::open(&self.isolated_url).await.map(Either::Left) };
+        let late = async { Ok(Either::Right(self.shared.late().await)) };
+        let value = match select(pin!(dedicated), pin!(late)).await.factor_first().0 {
+            Err(failure) => Err(failure),
+            Ok(Either::Left(connection)) => run(&connection).await,
+            Ok(Either::Right(lease)) => {
+                let mut guard = PoisonOnDrop(Some(&lease));
+                let value = run(lease.connection()).await;
+                if value.is_ok() {
+                    guard.0 = None;
+                }
+                value
+            }
+        };
+        value.map_err(retry)
     }
 
     /// The role of the database, on a connection of its own. Waits without bound.
