@@ -43,7 +43,7 @@ async fn status() -> Reply {
     };
     let began = Instant::now();
     let outcome = database.role(arrived).await;
-    let mut headers = Vec::with_capacity(4);
+    let mut headers = Vec::with_capacity(5);
     headers.push(("server-timing", server_timing(began)));
     if let Some(region) = database.config().placement.region() {
         headers.push(("machine-region", region.as_str().to_owned()));
@@ -52,6 +52,7 @@ async fn status() -> Reply {
         Ok(answer) => {
             headers.push(("database-role", answer.value.name().to_owned()));
             headers.push(("database-candidate", answer.kind.name().to_owned()));
+            headers.push(("database-reason", answer.reason.name().to_owned()));
             let body = r#"{"status":"ok"}"#.to_owned();
             Reply { status: 200, media_type: "application/json", headers, body }
         }

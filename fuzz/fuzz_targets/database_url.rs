@@ -13,6 +13,7 @@ fn config(url: &str, region: &str) -> Option<Config> {
         replica_port: "5433".to_owned(),
         deadline_ms: "5000".to_owned(),
         lease_ms: "100".to_owned(),
+        ..Variables::default()
     };
     Config::new(&variables).ok()
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 /// One connection to a Machine.
 pub struct Client {
     address: SocketAddr,
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
 }
 
 /// What came back.
@@ -58,12 +58,23 @@ impl Client {
     /// # Errors
     /// When the connection breaks; every status is an answer.
     pub async fn send(&mut self, method: Method, path: &str) -> Result<Answer> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", self.address.to_string())
-            .body(Empty::new())
-            .context("making a request")?;
+        self.send_with(method, path, &[], Bytes::new()).await
+    }
+
+    /// Any request.
+    ///
+    /// # Errors
+    /// When the connection breaks; every status is an answer.
+    pub async fn send_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer> {
+        let request = Request::builder().method(method).uri(path).header("host", self.address.to_string());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Full::new(body.into())).context("making a request")?;
         // The connection notices only after a moment that the answer before was complete.
         self.sender.ready().await.context("waiting for the connection")?;
         let sent = Instant::now();

@@ -11,20 +11,23 @@ use crate::instance::target::role;
 use crate::log;
 use crate::outcome::{Answer, NoAnswer};
 use crate::problem::Problem;
-use crate::read::Reader;
+use crate::read::{Reader, Scope};
 use crate::rules::allowed_host::not_allowed;
+use crate::rules::budget::answer_by;
 use crate::rules::candidates::{CandidateKind, why_no_replica};
 use crate::rules::config::Config;
 use crate::rules::error::ConfigError;
+use crate::rules::failure::Failure;
+use crate::rules::replay::{REPLAY_HEADER, replay};
 use crate::rules::role::Role;
-use crate::spin::postgres::{Connection, ParameterValue, Rows};
+use crate::spin::postgres::Connection;
 
 thread_local! {
     /// Spin gives an instance many requests, but may end it at any time.
     static DATABASE: RefCell<Option<Database>> = const { RefCell::new(None) };
 }
 
-/// The databases that this component can read from. Clones share everything.
+/// The databases of this component: the primary and what replicas it can read from. Clones share everything.
 ///
 /// It writes a line to standard error for each request that did not get its answer from the first candidate.
 #[derive(Clone)]
@@ -64,41 +67,38 @@ impl Database {
         &self.0.config
     }
 
-    /// Runs a read-only statement on the best database that answers before the deadline, which counts from `started`,
-    /// the moment at which the request came in, and collects its rows.
+    /// Whether to hand a request that writes back to Fly's proxy, to be replayed in the primary region: the name and value
+    /// of the header to answer with, at once and without anything else. `header` looks up a header of the request by its
+    /// name in lower case. Nothing where it cannot be replayed: then write here, over the distance.
     ///
-    /// # Errors
-    /// [`Problem::Unavailable`] when no candidate answered in time, [`Problem::StatementFailed`] when a database refused
-    /// the statement, [`Problem::Misconfigured`] when Spin may not connect to any of them.
-    pub async fn read(
-        &self,
-        started: Instant,
-        statement: &str,
-        params: &[ParameterValue],
-    ) -> Result<Answer<Rows>, Problem> {
-        let began = Instant::now();
-        let answer =
-            self.0.answer(started, async |connection: &Connection| connection.query(statement, params).await).await;
-        let answer = answer.map_err(|no_answer| self.problem(no_answer, began))?;
-        self.log_fallback(&answer, None, began);
-        Ok(answer)
+    /// Fly's proxy takes such an answer with any status; 409 is what its documentation writes.
+    pub fn replay<'a>(&self, method: &str, header: impl Fn(&str) -> Option<&'a str>) -> Option<(&'static str, String)> {
+        let has_body = ["POST", "PUT", "PATCH"].contains(&method);
+        replay(self.config(), has_body, header).map(|value| (REPLAY_HEADER, value))
     }
 
     /// The role of the best database that answers before the deadline, in two round trips: the cheapest way to see that
     /// there is one.
     ///
     /// # Errors
-    /// As [`Database::read`].
+    /// [`Problem::Unavailable`] when no candidate answered in time, [`Problem::Misconfigured`] when Spin may not connect to
+    /// any of them.
     pub async fn role(&self, started: Instant) -> Result<Answer<Role>, Problem> {
         let began = Instant::now();
-        let answer = self.0.answer(started, role).await.map_err(|no_answer| self.problem(no_answer, began))?;
+        let end = answer_by(started, self.config().deadline);
+        let run = async |_, connection: &Connection| role(connection).await;
+        let answer = self.0.answer(end, Scope::Any, run).await.map_err(|no_answer| self.problem(no_answer, began))?;
         self.log_fallback(&answer, Some(answer.value), began);
         self.log_role_mismatch(answer.kind, answer.value);
         Ok(answer)
     }
 
+    pub(crate) fn reader(&self) -> &Rc<Reader> {
+        &self.0
+    }
+
     /// Logs why there was no answer, and makes it a problem.
-    fn problem(&self, no_answer: NoAnswer, began: Instant) -> Problem {
+    pub(crate) fn problem(&self, no_answer: NoAnswer, began: Instant) -> Problem {
         if no_answer.is_not_permitted() {
             let candidates = self.0.targets.iter().map(|target| &target.candidate);
             let error = not_allowed(self.config(), candidates);
@@ -106,17 +106,28 @@ impl Database {
             return Problem::Misconfigured(error);
         }
         let problem = Problem::from(no_answer);
-        let ms = log::milliseconds(began.elapsed());
-        log::line(problem.name(), self.config(), &[("ms", &ms), ("tried", &problem)]);
+        self.log_problem(&problem, began);
         problem
     }
 
-    fn log_fallback<T>(&self, answer: &Answer<T>, role: Option<Role>, began: Instant) {
+    pub(crate) fn log_problem(&self, problem: &Problem, began: Instant) {
+        let ms = log::milliseconds(began.elapsed());
+        log::line(problem.name(), self.config(), &[("ms", &ms), ("tried", problem)]);
+    }
+
+    /// Logs that a database does not say how far its log is, once for each instance.
+    pub(crate) fn log_no_bookmarks(&self, failure: &Failure) {
+        if !self.0.no_bookmarks_logged.replace(true) {
+            log::line("no-bookmarks", self.config(), &[("reason", failure)]);
+        }
+    }
+
+    pub(crate) fn log_fallback<T>(&self, answer: &Answer<T>, role: Option<Role>, began: Instant) {
         if answer.tried.is_empty() {
             return;
         }
         let (ms, tried) = (log::milliseconds(began.elapsed()), answer.describe());
-        let mut fields: Vec<(&str, &dyn Display)> = vec![("candidate", &answer.kind)];
+        let mut fields: Vec<(&str, &dyn Display)> = vec![("candidate", &answer.kind), ("reason", &answer.reason)];
         fields.extend(role.as_ref().map(|role| -> (&str, &dyn Display) { ("role", role) }));
         fields.extend([("ms", &ms as &dyn Display), ("tried", &tried)]);
         log::line("fell-back", self.config(), &fields);

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::rules::candidates::CandidateKind;
 use crate::rules::failure::Failure;
+use crate::rules::reason::Reason;
 
 /// An answered read.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub struct Answer<T> {
     pub value: T,
     /// The candidate that gave it.
     pub kind: CandidateKind,
+    /// Why that one.
+    pub reason: Reason,
     /// What failed before, in order.
     pub tried: Vec<Attempt>,
 }
@@ -33,6 +36,15 @@ pub struct NoAnswer {
 }
 
 impl<T> Answer<T> {
+    /// The same answer with another value.
+    ///
+    /// # Errors
+    /// Those of `map`.
+    pub fn try_map<U, E>(self, map: impl FnOnce(T) -> Result<U, E>) -> Result<Answer<U>, E> {
+        let Self { value, kind, reason, tried } = self;
+        Ok(Answer { value: map(value)?, kind, reason, tried })
+    }
+
     /// What failed before, for the log.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -1,6 +1,7 @@
 //! A read that answers from the best database that can: one deadline, retries, fall-back, and back to the replica when it
 //! answers again.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,10 +14,12 @@ use crate::instance::timer::timeout;
 use crate::log;
 use crate::outcome::{Answer, Attempt, NoAnswer};
 use crate::rules::breaker::{COOL_DOWN, State};
-use crate::rules::budget::{Place, answer_by};
-use crate::rules::candidates::candidates;
+use crate::rules::budget::Place;
+use crate::rules::candidates::{CandidateKind, candidates};
 use crate::rules::config::Config;
+use crate::rules::database_url::DatabaseUrl;
 use crate::rules::failure::Failure;
+use crate::rules::reason::Reason;
 use crate::rules::recovery::Recovery;
 use crate::spin::postgres::Connection;
 
@@ -24,6 +27,19 @@ use crate::spin::postgres::Connection;
 pub(crate) struct Reader {
     pub(crate) config: Config,
     pub(crate) targets: Vec<Target>,
+    /// `DATABASE_URL` as it was given, with a pool of its own for transactions.
+    pub(crate) transaction_url: DatabaseUrl,
+    /// Whether it was logged already that a database does not say how far its log is.
+    pub(crate) no_bookmarks_logged: Cell<bool>,
+}
+
+/// Where a read may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// On the best candidate that answers.
+    Any,
+    /// On `DATABASE_URL` as it was given.
+    Primary,
 }
 
 /// The type that wit-bindgen's own executor has, so that the code for it is there once.
@@ -38,24 +54,37 @@ impl Reader {
             let refreshes = targets.iter().map(|target| -> Task<'_> { Box::pin(target.breaker.refresh()) });
             refreshes.collect::<FuturesUnordered<_>>().collect::<()>().await;
         }
-        Rc::new(Self { config, targets })
+        // A transaction that was left open ends with its request, wherever that went.
+        let idle = config.deadline.as_millis().to_string();
+        let given = targets.last().expect("there is always the given URL").candidate.url.clone();
+        let transaction_url =
+            given.with_purpose("transaction").with_setting("idle_in_transaction_session_timeout", &idle);
+        Rc::new(Self { config, targets, transaction_url, no_bookmarks_logged: Cell::new(false) })
     }
 
-    /// Runs a statement on the best database that answers before the deadline, which counts from `started`.
+    /// Runs a statement on the best database that answers until `end`.
     ///
     /// # Errors
-    /// When no candidate answered, or when the statement itself is at fault.
+    /// When no candidate answered, or when the statement itself is at fault, which only the primary may say: a replica may
+    /// not have replayed what it needs.
     pub(crate) async fn answer<T>(
         self: &Rc<Self>,
-        started: Instant,
-        run: impl AsyncFn(&Connection) -> Result<T, Failure>,
+        end: Instant,
+        scope: Scope,
+        run: impl AsyncFn(CandidateKind, &Connection) -> Result<T, Failure>,
     ) -> Result<Answer<T>, NoAnswer> {
-        let end = answer_by(started, self.config.deadline);
-        let (order, main) = self.order().await;
-        let mut tried = Vec::new();
+        let (order, main) = match scope {
+            Scope::Any => self.order().await,
+            Scope::Primary => (vec![self.primary()], 0),
+        };
+        let mut tried: Vec<Attempt> = Vec::new();
+        let mut scope = scope;
         for (position, &target) in order.iter().enumerate() {
             let left = end.saturating_duration_since(Instant::now());
             let kind = target.candidate.kind;
+            if scope == Scope::Primary && kind != CandidateKind::Configured {
+                continue;
+            }
             if left.is_zero() {
                 // Nothing is known against those that there was no time for.
                 if tried.is_empty() {
@@ -65,22 +94,37 @@ impl Reader {
             }
             let place = Place::of(position, main, order.len());
             let budget = place.time(left, self.config.deadline);
+            let run = async |connection: &Connection| run(kind, connection).await;
             match target.attempt(&run, budget, place, self.config.lease).await {
                 Ok(value) => {
                     target.breaker.record_success().await;
-                    return Ok(Answer { value, kind, tried });
+                    let is_first = std::ptr::eq(target, &self.targets[0]);
+                    let reason = match tried.last() {
+                        Some(attempt) => Reason::after(&attempt.failure),
+                        None => Reason::of(kind, is_first, &self.config.placement),
+                    };
+                    return Ok(Answer { value, kind, reason, tried });
                 }
                 Err(failure) => {
                     let recovery = Recovery::after(&failure);
+                    let is_lag = matches!(failure, Failure::Behind);
+                    let unsent = matches!(failure, Failure::NotSent(_));
                     tried.push(Attempt { kind, failure });
                     match recovery {
+                        Recovery::FailOver if is_lag => {}
                         Recovery::Retry | Recovery::FailOver => target.breaker.record_failure().await,
-                        Recovery::Fail => break,
+                        Recovery::Fail if unsent => break,
+                        Recovery::Fail => scope = Scope::Primary,
                     }
                 }
             }
         }
         Err(NoAnswer { tried })
+    }
+
+    /// `DATABASE_URL` as it was given.
+    pub(crate) fn primary(&self) -> &Target {
+        self.targets.last().expect("there is always the given URL")
     }
 
     /// The candidates whose breaker is closed and then the others, and the position of the main one: the last that is

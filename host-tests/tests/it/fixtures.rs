@@ -10,7 +10,7 @@ use host_tests::postgres::{Cluster, USER};
 use host_tests::private_network::PrivateNetwork;
 use tokio::sync::Mutex;
 
-use crate::turn::{Turn, alone, beside_others};
+use crate::turn::{Turn, beside_others};
 
 pub(crate) const REPLICAS: [&str; 2] = ["fra", "syd"];
 
@@ -62,11 +62,6 @@ impl Deref for SharedCluster {
 /// A cluster with replicas for tests that leave it as it is.
 pub(crate) async fn shared_cluster() -> SharedCluster {
     SharedCluster { _turn: beside_others().await, cluster: cluster().await }
-}
-
-/// The same for a test that runs alone.
-pub(crate) async fn shared_cluster_alone() -> SharedCluster {
-    SharedCluster { _turn: alone().await, cluster: cluster().await }
 }
 
 /// It ends with the last test that holds it.

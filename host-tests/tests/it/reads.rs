@@ -3,17 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use host_tests::machine::{Machine, Setup, repository};
+use host_tests::machine::{Machine, Setup};
 use host_tests::postgres::{Cluster, PRIMARY};
-use host_tests::process::free_address;
-use host_tests::region::is_home;
-use host_tests::spin::build;
 use host_tests::wait::eventually;
 use http::Method;
 
-use crate::fixtures::{
-    REPLICAS, assert_ok, assert_problem, get, host, machine, machine_for, shared_cluster, shared_cluster_alone, url_of,
-};
+use crate::fixtures::{REPLICAS, assert_ok, assert_problem, get, host, machine, machine_for, shared_cluster, url_of};
 use crate::turn::beside_others;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,24 +160,4 @@ async fn a_database_that_is_a_replica_where_the_primary_was_expected_answers_and
         eventually(Duration::from_secs(5), "the log line", async || machine.logs().contains(line).then_some(()));
     logged.await.unwrap();
     assert_eq!(machine.logs().matches(line).count(), 1, "{}", machine.logs());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn another_component_reads_rows_with_the_library() {
-    let manifest = repository().join("examples/rows/spin.toml");
-    let host = host();
-    // A whole build takes all of a machine.
-    let cluster = shared_cluster_alone().await;
-    build(&manifest).unwrap();
-    let setup = Setup { manifest: Some(manifest), ..Setup::in_region("fra", &cluster, &host) };
-    let machine = Machine::start(&host, setup.clone()).await.unwrap();
-    let answer = get(&machine).await;
-    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, r#"["postgres","template1"]"#), "{answer:?}");
-    assert!(is_home(answer.header("database-candidate")), "{answer:?}");
-
-    let nobody = format!("postgres://127.0.0.1:{}/postgres", free_address().unwrap().port());
-    let setup = setup.env("DATABASE_URL", nobody).env("SPIN_VARIABLE_REPLICA_PORT", "");
-    let setup = setup.env("SPIN_VARIABLE_ALLOWED_HOST", "postgres://127.0.0.1:*");
-    let machine = Machine::start(&host, setup).await.unwrap();
-    assert_problem(&get(&machine).await, 503, "database-unavailable");
 }

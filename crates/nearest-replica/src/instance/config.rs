@@ -14,18 +14,25 @@ use crate::spin::variables;
 /// How long `deadline_ms` itself may take. The others may take what is left of the deadline then.
 const VARIABLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The other variables.
-const NAMES: [&str; 5] = ["database_url", "primary_region", "fly_region", "replica_port", "lease_ms"];
+/// The other variables. A component without sessions need not have the last one.
+const NAMES: [(&str, Option<&str>); 6] = [
+    ("database_url", None),
+    ("primary_region", None),
+    ("fly_region", None),
+    ("replica_port", None),
+    ("lease_ms", None),
+    ("bookmark_wait_ms", Some("")),
+];
 
 /// Asks Spin for every variable, within the deadline of the request that `started` then.
 ///
 /// # Errors
 /// Names the first variable that Spin cannot resolve in time or that makes no sense.
 pub(crate) async fn load(started: Instant) -> Result<Config, ConfigError> {
-    let deadline_ms = get("deadline_ms", started, started + VARIABLE_TIMEOUT).await?;
+    let deadline_ms = get("deadline_ms", None, started, started + VARIABLE_TIMEOUT).await?;
     let end = answer_by(started, deadline(&deadline_ms)?);
     // All at once, so that they take no longer than the slowest.
-    let values = join_all(NAMES.map(|name| get(name, started, end))).await;
+    let values = join_all(NAMES.map(|(name, default)| get(name, default, started, end))).await;
     let mut values = values.into_iter();
     let mut next = || values.next().expect("there is a value for each name");
     Config::new(&Variables {
@@ -34,12 +41,13 @@ pub(crate) async fn load(started: Instant) -> Result<Config, ConfigError> {
         fly_region: next()?,
         replica_port: next()?,
         lease_ms: next()?,
+        bookmark_wait_ms: next()?,
         deadline_ms,
     })
 }
 
-async fn get(name: &'static str, started: Instant, end: Instant) -> Result<String, ConfigError> {
-    let value = timeout_at(end, variables::get(name)).await.unwrap_or_else(|| {
+async fn get(name: &'static str, default: Option<&str>, started: Instant, end: Instant) -> Result<String, ConfigError> {
+    let value = timeout_at(end, variables::get(name, default)).await.unwrap_or_else(|| {
         let ms = end.saturating_duration_since(started).as_millis();
         Err(anyhow!("is not there after {ms} ms: write it where Spin finds it sooner, or try again"))
     });

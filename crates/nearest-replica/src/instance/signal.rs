@@ -16,6 +16,11 @@ pub(crate) async fn spawn_detached(future: impl Future<Output = ()> + 'static) {
     yield_async().await;
 }
 
+/// The same where nothing can be awaited, as when a value is dropped. It begins when something next wakes the task.
+pub(crate) fn spawn_later(future: impl Future<Output = ()> + 'static) {
+    spawn(future);
+}
+
 /// Wakes its [`Notified`] when it is dropped.
 pub(crate) struct Notifier(#[expect(dead_code, reason = "kept for its Drop")] StreamWriter<u8>);
 

@@ -26,6 +26,8 @@ pub(crate) struct Target {
     /// Whether an unexpected role was logged already.
     pub(crate) role_mismatch_logged: Cell<bool>,
     shared: Rc<SharedConnection>,
+    /// What reads run on takes no writes, on the primary neither: a read may be run again.
+    read_url: DatabaseUrl,
     /// For a connection out of another pool than the shared one.
     isolated_url: DatabaseUrl,
 }
@@ -47,11 +49,13 @@ const OUT_OF_TIME: Failed = (Failure::TimedOut, Some(Use::Dedicated));
 
 impl Target {
     pub(crate) fn new(candidate: Candidate) -> Self {
+        let read_url = candidate.url.clone().with_setting("default_transaction_read_only", "on");
         Self {
             breaker: SharedBreaker::new(&candidate.url),
             role_mismatch_logged: Cell::new(false),
             shared: Rc::default(),
-            isolated_url: candidate.url.clone().with_separate_pool(),
+            isolated_url: read_url.clone().with_separate_pool(),
+            read_url,
             candidate,
         }
     }
@@ -93,7 +97,7 @@ impl Target {
     ) -> Result<T, Failed> {
         // Spin's pool may hand out a connection on which a statement is stuck, and waits for it.
         let until = if place.is_main() { halfway_to(end) } else { end };
-        let acquired = self.shared.acquire(&self.candidate.url, lease, until).await;
+        let acquired = self.shared.acquire(&self.read_url, lease, until).await;
         let (lease, origin) = acquired.ok_or(OUT_OF_TIME)?.map_err(|failure| (failure, None))?;
         let mut guard = PoisonOnDrop(Some(&lease));
         let end = match origin {

@@ -6,7 +6,7 @@
 //! on after that request's response.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -119,6 +119,11 @@ impl Timer {
         self.due.borrow_mut().retain(|due| due.at > now);
         self.kept.borrow_mut().retain(|keep| keep(now));
     }
+}
+
+/// Waits.
+pub(crate) async fn pause(duration: Duration) {
+    timeout(duration, pending::<()>()).await;
 }
 
 /// The result of a future, or nothing when it is not there after `limit`; the future is dropped then.

@@ -14,6 +14,8 @@ use super::region::{Placement, Region};
 pub struct Config {
     /// Where the primary is: `database_url`.
     pub database_url: DatabaseUrl,
+    /// Where writes are nearest to the primary: `primary_region`.
+    pub primary_region: Option<Region>,
     /// From `primary_region` and `fly_region`.
     pub placement: Placement,
     /// The port on which every Postgres of the cluster, replica or not, answers by itself: `replica_port`.
@@ -23,6 +25,8 @@ pub struct Config {
     pub deadline: Duration,
     /// For how long the requests of an instance may share one connection: `lease_ms`.
     pub lease: Duration,
+    /// How long a read may wait for a replica to replay what its session has seen: `bookmark_wait_ms`.
+    pub bookmark_wait: Duration,
 }
 
 /// The variables as text, as Spin hands them over.
@@ -40,6 +44,8 @@ pub struct Variables {
     pub deadline_ms: String,
     /// `lease_ms`
     pub lease_ms: String,
+    /// `bookmark_wait_ms`; empty means 200
+    pub bookmark_wait_ms: String,
 }
 
 impl Config {
@@ -51,12 +57,15 @@ impl Config {
         let bad = |variable| move |problem| ConfigError::new(variable, problem);
         let primary = Region::parse(&variables.primary_region).map_err(bad("primary_region"))?;
         let here = Region::parse(&variables.fly_region).map_err(bad("fly_region"))?;
+        let deadline = deadline(&variables.deadline_ms)?;
         Ok(Self {
             database_url: DatabaseUrl::parse(&variables.database_url).map_err(bad("database_url"))?,
             placement: Placement::new(primary.as_ref(), here),
+            primary_region: primary,
             replica_port: port(&variables.replica_port).map_err(bad("replica_port"))?,
-            deadline: deadline(&variables.deadline_ms)?,
             lease: milliseconds(&variables.lease_ms, 1..=1_000).map_err(bad("lease_ms"))?,
+            bookmark_wait: bookmark_wait(&variables.bookmark_wait_ms, deadline).map_err(bad("bookmark_wait_ms"))?,
+            deadline,
         })
     }
 
@@ -73,6 +82,12 @@ impl Config {
 /// When the text makes no sense.
 pub(crate) fn deadline(text: &str) -> Result<Duration, ConfigError> {
     milliseconds(text, 100..=60_000).map_err(|problem| ConfigError::new("deadline_ms", problem))
+}
+
+/// At most a tenth of the deadline, so that a replica that lags has time for its answer and is not taken for a dead one.
+fn bookmark_wait(value: &str, deadline: Duration) -> Result<Duration> {
+    let wait = if value.trim().is_empty() { Duration::from_millis(200) } else { milliseconds(value, 0..=60_000)? };
+    Ok(wait.min(deadline / 10))
 }
 
 fn port(value: &str) -> Result<Option<u16>> {
@@ -112,7 +127,7 @@ pub(crate) mod tests {
     #[test]
     fn every_bad_value_is_refused_by_name_with_what_to_write_instead() {
         type Change = fn(&mut Variables);
-        let cases: [(Change, &str); 8] = [
+        let cases: [(Change, &str); 9] = [
             (|v| v.database_url = " ".into(), "`database_url` is empty: write"),
             (|v| v.primary_region = "s jc".into(), "`primary_region` is \"s jc\", which is not a region: write"),
             (|v| v.fly_region = "fra;".into(), "`fly_region` is \"fra;\", which is not a region: write"),
@@ -121,6 +136,7 @@ pub(crate) mod tests {
             (|v| v.deadline_ms = "5s".into(), "`deadline_ms` is \"5s\": write a whole number of milliseconds"),
             (|v| v.deadline_ms = "0".into(), "`deadline_ms` is \"0\": write a whole number of milliseconds"),
             (|v| v.lease_ms = "0".into(), "`lease_ms` is \"0\": write a whole number of milliseconds"),
+            (|v| v.bookmark_wait_ms = "-1".into(), "`bookmark_wait_ms` is \"-1\": write a whole number of milli"),
         ];
         for (change, expected) in cases {
             let mut variables = defaults();
@@ -136,6 +152,14 @@ pub(crate) mod tests {
         let config = Config::new(&variables).unwrap();
         assert_eq!(config.replica_port, None);
         assert_eq!(config.deadline, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn waiting_for_a_replica_takes_a_tenth_of_the_deadline_at_most() {
+        for (text, expected) in [("", 200), ("0", 0), ("50", 50), ("3000", 500)] {
+            let variables = Variables { bookmark_wait_ms: text.into(), ..defaults() };
+            assert_eq!(Config::new(&variables).unwrap().bookmark_wait, Duration::from_millis(expected), "{text:?}");
+        }
     }
 
     #[test]

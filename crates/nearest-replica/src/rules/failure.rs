@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::sqlstate::SqlState;
+
 /// One failed attempt at one database. `Display` is for logs: it never holds a password or a whole URL, but may
 /// name hosts; [`Failure::class`] is what strangers may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +18,18 @@ pub enum Failure {
     TimedOut,
     /// The server refused the statement.
     Database {
-        /// The five characters of the SQLSTATE.
-        sqlstate: String,
+        /// Why, as every server says it.
+        sqlstate: SqlState,
+        /// Whether the server ended the connection with it, so that a commit under way may have happened.
+        fatal: bool,
         /// The server's own message.
         message: String,
     },
-    /// The answer does not have the expected form, or Spin refused the statement itself.
+    /// Spin's client refused the statement's parameters before it sent anything.
+    NotSent(String),
+    /// A replica has not replayed what the session has seen.
+    Behind,
+    /// The answer does not have the expected form.
     Unusable(String),
 }
 
@@ -35,6 +43,8 @@ impl Failure {
             Self::Lost(_) => "connection-lost",
             Self::TimedOut => "timed-out",
             Self::Database { .. } => "database-error",
+            Self::NotSent(_) => "bad-parameter",
+            Self::Behind => "behind",
             Self::Unusable(_) => "unusable-answer",
         }
     }
@@ -50,12 +60,43 @@ impl Failure {
         }
     }
 
+    /// What a server says: severity, SQLSTATE and message. The severity may come in the server's own language, where
+    /// only the state tells whether the connection ended with it.
+    pub(crate) fn from_server(severity: &str, code: &str, message: String) -> Self {
+        const STATEMENTS: [&str; 12] = ["0A", "21", "22", "23", "25", "40", "42", "44", "53", "54", "55", "P0"];
+        let sqlstate = SqlState::new(code);
+        let fatal = match severity {
+            "ERROR" => false,
+            "FATAL" | "PANIC" => true,
+            _ => !STATEMENTS.contains(&sqlstate.class()),
+        };
+        Self::Database { sqlstate, fatal, message }
+    }
+
+    /// The SQLSTATE, where a server has spoken.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<SqlState> {
+        match self {
+            Self::Database { sqlstate, .. } => Some(*sqlstate),
+            Self::Unreachable(_)
+            | Self::NotPermitted(_)
+            | Self::Lost(_)
+            | Self::TimedOut
+            | Self::NotSent(_)
+            | Self::Behind
+            | Self::Unusable(_) => None,
+        }
+    }
+
     /// From the text of Spin's `query-failed` without a database error. A lost connection has no SQLSTATE: it is the
     /// kind `Closed` or `Io` in the `Debug` form of tokio-postgres's error.
     pub(crate) fn from_query(text: &str) -> Self {
         let text = one_line(text);
-        if ["Closed", "Io"].iter().any(|kind| text.starts_with(&format!("Error {{ kind: {kind},"))) {
+        let is = |kinds: &[&str]| kinds.iter().any(|kind| text.starts_with(&format!("Error {{ kind: {kind}")));
+        if is(&["Closed,", "Io,"]) {
             Self::Lost(text)
+        } else if is(&["ToSql(", "Parameters(", "Encode,"]) {
+            Self::NotSent(text)
         } else {
             Self::Unusable(text)
         }
@@ -65,11 +106,14 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(text) | Self::NotPermitted(text) | Self::Lost(text) | Self::Unusable(text) => {
-                f.write_str(text)
-            }
+            Self::Unreachable(text)
+            | Self::NotPermitted(text)
+            | Self::Lost(text)
+            | Self::NotSent(text)
+            | Self::Unusable(text) => f.write_str(text),
+            Self::Behind => f.write_str("it has not replayed what the session has seen"),
             Self::TimedOut => f.write_str("no answer in time"),
-            Self::Database { sqlstate, message } => write!(f, "{sqlstate}: {message}"),
+            Self::Database { sqlstate, message, .. } => write!(f, "{sqlstate}: {message}"),
         }
     }
 }
@@ -94,6 +138,17 @@ mod tests {
         assert_eq!(reset.class(), "connection-lost");
         let other = Failure::from_query("Error { kind: UnexpectedMessage, cause: None }");
         assert_eq!(other.class(), "unusable-answer");
+        let unsent = Failure::from_query("Error { kind: ToSql(0), cause: Some(WrongType) }");
+        assert_eq!(unsent.class(), "bad-parameter");
+    }
+
+    #[test]
+    fn an_error_is_fatal_by_its_severity_or_where_that_is_in_another_language_by_its_state() {
+        let fatal = |severity: &str, code: &str| {
+            matches!(Failure::from_server(severity, code, String::new()), Failure::Database { fatal: true, .. })
+        };
+        assert!(fatal("FATAL", "22012") && fatal("PANIC", "XX000") && !fatal("ERROR", "XX000"));
+        assert!(!fatal("FEHLER", "23505") && fatal("ВАЖНО", "57P01"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What to do with a read after a failure.
 
 use super::failure::Failure;
+use super::sqlstate::SqlState;
 
 /// What to do with a read after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,24 +14,22 @@ pub(crate) enum Recovery {
     Fail,
 }
 
-/// query_canceled: the server's `statement_timeout` is over, which is ours unless the user gave one.
-const QUERY_CANCELED: &str = "57014";
-
 impl Recovery {
     /// After this failure. The states are PostgreSQL's (its manual, appendix A).
     pub(crate) fn after(failure: &Failure) -> Self {
         match failure {
-            Failure::Unreachable(_) | Failure::NotPermitted(_) | Failure::TimedOut => Self::FailOver,
+            Failure::Unreachable(_) | Failure::NotPermitted(_) | Failure::TimedOut | Failure::Behind => Self::FailOver,
             Failure::Lost(_) => Self::Retry,
-            Failure::Database { sqlstate, .. } => match sqlstate.as_str() {
+            Failure::Database { sqlstate, .. } => match sqlstate.code() {
                 // admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections, and on a replica
                 // "canceling statement due to conflict with recovery"
                 "57P01" | "57P02" | "57P03" | "53300" | "40001" => Self::Retry,
-                QUERY_CANCELED => Self::Retry,
+                // query_canceled: the server's `statement_timeout` is over, which is ours unless the user gave one.
+                "57014" => Self::Retry,
                 state if state.starts_with("08") => Self::Retry,
                 _ => Self::Fail,
             },
-            Failure::Unusable(_) => Self::Fail,
+            Failure::Unusable(_) | Failure::NotSent(_) => Self::Fail,
         }
     }
 }
@@ -39,8 +38,13 @@ impl Recovery {
 pub(crate) fn is_slow(failure: &Failure) -> bool {
     match failure {
         Failure::TimedOut => true,
-        Failure::Database { sqlstate, .. } => sqlstate == QUERY_CANCELED,
-        Failure::Unreachable(_) | Failure::NotPermitted(_) | Failure::Lost(_) | Failure::Unusable(_) => false,
+        Failure::Database { sqlstate, .. } => *sqlstate == SqlState::QUERY_CANCELED,
+        Failure::Unreachable(_)
+        | Failure::NotPermitted(_)
+        | Failure::Lost(_)
+        | Failure::NotSent(_)
+        | Failure::Behind
+        | Failure::Unusable(_) => false,
     }
 }
 
@@ -49,7 +53,7 @@ mod tests {
     use super::*;
 
     fn after(sqlstate: &str) -> Recovery {
-        Recovery::after(&Failure::Database { sqlstate: sqlstate.into(), message: String::new() })
+        Recovery::after(&Failure::Database { sqlstate: SqlState::new(sqlstate), fatal: false, message: String::new() })
     }
 
     #[test]

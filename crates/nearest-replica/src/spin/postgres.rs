@@ -1,16 +1,25 @@
 //! Spin's Postgres interface with our own failures: the only file that touches `spin_sdk::pg`.
 
+use std::rc::Rc;
+
+#[cfg(test)]
+pub(crate) use spin_sdk::pg::DbDataType;
 use spin_sdk::pg::{self, PgError, QueryError};
-pub use spin_sdk::pg::{DbValue, ParameterValue};
+pub use spin_sdk::pg::{Column, DbValue, Decode, ParameterValue};
 
 use crate::rules::database_url::DatabaseUrl;
 use crate::rules::failure::Failure;
 
-/// The rows of an answer, with their values in the order of the columns.
-pub type Rows = Vec<Vec<DbValue>>;
+/// The rows of an answer.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    pub(crate) columns: Rc<Vec<Column>>,
+    pub(crate) rows: Vec<Vec<DbValue>>,
+}
 
-/// A connection out of Spin's pool; it goes back when this is dropped.
-pub(crate) struct Connection(pg::Connection);
+/// A connection out of Spin's pool; it goes back when the last clone is dropped.
+#[derive(Clone)]
+pub(crate) struct Connection(Rc<pg::Connection>);
 
 impl Connection {
     /// Takes a connection out of the pool that Spin keeps for exactly this URL, or opens one. Waits without bound.
@@ -18,7 +27,8 @@ impl Connection {
     /// # Errors
     /// Spin tells why only as text.
     pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, Failure> {
-        pg::Connection::open(url.expose_secret()).await.map(Self).map_err(|error| match error {
+        let opened = pg::Connection::open(url.expose_secret()).await;
+        opened.map(|connection| Self(Rc::new(connection))).map_err(|error| match error {
             pg::Error::PgError(PgError::ConnectionFailed(text)) => Failure::from_open(&text),
             // Spin could not read `allowed_outbound_hosts`.
             pg::Error::PgError(PgError::Other(text)) => Failure::NotPermitted(text),
@@ -42,25 +52,26 @@ impl Connection {
     /// By SQLSTATE where the server has spoken.
     pub(crate) async fn query(&self, statement: &str, params: &[ParameterValue]) -> Result<Rows, Failure> {
         let mut result = self.0.query(statement, params.to_vec()).await.map_err(failure)?;
-        let mut rows = Rows::new();
+        let mut rows = Vec::new();
         while let Some(row) = result.rows().next().await {
             rows.push(row);
         }
+        let columns = Rc::new(result.columns().to_vec());
         result.result().await.map_err(failure)?;
-        Ok(rows)
+        Ok(Rows { columns, rows })
     }
 }
 
 fn failure(error: pg::Error) -> Failure {
     match error {
         pg::Error::PgError(PgError::QueryFailed(QueryError::DbError(error))) => {
-            Failure::Database { sqlstate: error.code, message: error.message }
+            Failure::from_server(&error.severity, &error.code, error.message)
         }
         pg::Error::PgError(PgError::QueryFailed(QueryError::Text(text))) => Failure::from_query(&text),
         pg::Error::PgError(PgError::ConnectionFailed(text)) => Failure::Lost(text),
-        pg::Error::PgError(
-            PgError::BadParameter(text) | PgError::ValueConversionFailed(text) | PgError::Other(text),
-        )
-        | pg::Error::Decode(text) => Failure::Unusable(text),
+        pg::Error::PgError(PgError::BadParameter(text)) => Failure::NotSent(text),
+        pg::Error::PgError(PgError::ValueConversionFailed(text) | PgError::Other(text)) | pg::Error::Decode(text) => {
+            Failure::Unusable(text)
+        }
     }
 }

@@ -3,14 +3,18 @@
 use anyhow::{Result, bail};
 use spin_sdk::variables::{self, Error};
 
-/// The value of a variable. Waits without bound for a provider on the network, such as a vault.
+/// The value of a variable, or its default where the component has none of that name. Waits without bound for a provider on
+/// the network, such as a vault.
 ///
 /// # Errors
 /// With Spin's own text; says where to set the variable.
-pub(crate) async fn get(name: &str) -> Result<String> {
-    let why = match variables::get(name).await {
-        Ok(value) => return Ok(value),
-        Err(Error::InvalidName(text) | Error::Undefined(text) | Error::Provider(text) | Error::Other(text)) => text,
+pub(crate) async fn get(name: &str, default: Option<&str>) -> Result<String> {
+    let why = match (variables::get(name).await, default) {
+        (Ok(value), _) => return Ok(value),
+        (Err(Error::Undefined(_)), Some(default)) => return Ok(default.to_owned()),
+        (Err(Error::InvalidName(text) | Error::Undefined(text) | Error::Provider(text) | Error::Other(text)), _) => {
+            text
+        }
     };
     // With RUST_BACKTRACE set, Spin appends a backtrace.
     let why = why.lines().next().unwrap_or_default();

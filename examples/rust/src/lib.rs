@@ -1,0 +1,82 @@
+//! A guestbook: which request gets what. Reads run on the nearest replica, writes on the primary, and a guest who has
+//! written has a bookmark, so that no page that they see is older than that.
+#![cfg(target_family = "wasm")]
+
+mod bookmark;
+mod entries;
+mod input;
+mod page;
+mod reply;
+
+use std::time::Instant;
+
+use nearest_replica::{Database, Problem, Session};
+use spin_sdk::http::body::IncomingBodyExt;
+use spin_sdk::http::{IntoResponse, Method, Request};
+
+use crate::bookmark::{bookmark_of, is_https};
+use crate::input::{BadInput, Input};
+use crate::reply::{Failure, Reply};
+
+/// Longer than any entry.
+const LONGEST_BODY: usize = 16 * 1024;
+
+#[spin_sdk::http_service]
+async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
+    let arrived = Instant::now();
+    answer(request, arrived).await.unwrap_or_else(Reply::from).send()
+}
+
+async fn answer(request: Request, arrived: Instant) -> Result<Reply, Failure> {
+    let (parts, body) = request.into_parts();
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let path: Vec<_> = parts.uri.path().split('/').skip(1).collect();
+    let (method, id) = match (&parts.method, path.as_slice()) {
+        (method, [""] | ["entries"]) => (method, None),
+        (method, ["entries", id]) => (method, Some(id.parse::<i64>().map_err(|_| Problem::NotFound)?)),
+        _ => return Err(Problem::NotFound.into()),
+    };
+    let wants_html = path == [""];
+    let database = Database::of_instance(arrived).await?;
+    let session = database.session(arrived, bookmark_of(&parts.headers));
+    let reply = match (method, id) {
+        (&Method::GET | &Method::HEAD, None) => {
+            let listed = entries::list(&session).await?;
+            let reply = if wants_html {
+                page::html(&listed, &database, parts.uri.query().unwrap_or_default())
+            } else {
+                Reply::json(200, &listed.value)
+            };
+            return Ok(reply.served_by(&database, &listed));
+        }
+        (&Method::POST, id) if !wants_html => {
+            if let Some((name, value)) = database.replay("POST", header) {
+                return Ok(Reply::empty(409).with(name, value));
+            }
+            let bytes = body.bytes().await.map_err(|_| BadInput::Unreadable)?;
+            let input = Input::parse(header("content-type").unwrap_or_default(), &bytes, LONGEST_BODY)?;
+            write(&session, &database, id, &input).await.unwrap_or_else(Reply::from)
+        }
+        (method, _) => return Err(Problem::MethodNotAllowed(method.to_string()).into()),
+    };
+    // After a write, and after one that may have happened.
+    if !session.wrote() {
+        return Ok(reply);
+    }
+    Ok(reply.remembering(&session.bookmark().await, is_https(&parts.uri, &parts.headers)))
+}
+
+async fn write(session: &Session, database: &Database, id: Option<i64>, input: &Input) -> Result<Reply, Failure> {
+    let written = match id {
+        None => entries::sign(session, &input.entry).await?,
+        Some(id) => entries::edit(session, id, &input.entry).await?,
+    };
+    let Some(entry) = written.value.first() else { return Err(Problem::NotFound.into()) };
+    let reply = match (input.is_form, id) {
+        // A browser is sent back to the page, which shows what it has written wherever it is read.
+        (true, _) => Reply::empty(303).with("location", page::after_write(database)),
+        (false, None) => Reply::json(201, entry),
+        (false, Some(_)) => Reply::json(200, entry),
+    };
+    Ok(reply.served_by(database, &written))
+}
