@@ -4,6 +4,7 @@
 pub mod client;
 pub mod counting_proxy;
 pub mod fault;
+pub mod fly;
 pub mod load;
 pub mod logs;
 pub mod machine;
