@@ -1,5 +1,6 @@
 //! A region with a replica: a Machine in `fra` that reaches each database of its cluster through a proxy of its own.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -19,6 +20,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// What differs from region to region.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
+    /// Another application than that of this repository.
+    pub manifest: Option<&'a Path>,
     /// More parameters for DATABASE_URL.
     pub parameters: &'a str,
     /// More settings for every server.
@@ -72,6 +75,7 @@ impl ReplicaRegion {
         } else {
             (Setup::with_routes("fra", login, &routes, host), None)
         };
+        setup.manifest = options.manifest.map(Path::to_owned);
         for (name, value) in options.environment {
             setup = setup.env(name, *value);
         }

@@ -16,15 +16,27 @@ use crate::turn::{Turn, alone};
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
-struct Guestbook {
-    fra: Machine,
+pub(crate) struct Guestbook {
+    pub(crate) fra: Machine,
     syd: Machine,
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
     setup: Setup,
     _turn: Turn,
 }
 
-async fn guestbook() -> Guestbook {
+impl Guestbook {
+    /// Another Machine.
+    pub(crate) async fn machine(&self, region: &str, primary_region: &str) -> Machine {
+        let setup = self.setup.clone().env("FLY_REGION", region);
+        Machine::start(&host(), setup.env("SPIN_VARIABLE_PRIMARY_REGION", primary_region)).await.unwrap()
+    }
+
+    pub(crate) async fn entries(&self) -> String {
+        self.cluster.primary().ask("SELECT count(*)::text FROM entries").await.unwrap()
+    }
+}
+
+pub(crate) async fn guestbook() -> Guestbook {
     // A whole build takes all of a machine.
     let turn = alone().await;
     let manifest = repository().join("examples/rust/spin.toml");
@@ -127,7 +139,7 @@ async fn every_bad_input_is_named_with_what_to_send_instead() {
     ] {
         assert_problem(&send(&book.fra, path, &json, good).await, status, name);
     }
-    assert_eq!(book.cluster.primary().ask("SELECT count(*)::text FROM entries").await.unwrap(), "0");
+    assert_eq!(book.entries().await, "0");
 
     let nobody = format!("postgres://127.0.0.1:{}/postgres", free_address().unwrap().port());
     let setup = book.setup.clone().env("DATABASE_URL", nobody).env("SPIN_VARIABLE_REPLICA_PORT", "");
@@ -150,5 +162,5 @@ async fn a_write_behind_flys_proxy_is_handed_back_to_it_once() {
         let written = send(&book.fra, "/entries", &headers, body).await;
         assert_eq!((written.status.as_u16(), written.header("fly-replay")), (201, ""), "{written:?}");
     }
-    assert_eq!(book.cluster.primary().ask("SELECT count(*)::text FROM entries").await.unwrap(), "2");
+    assert_eq!(book.entries().await, "2");
 }

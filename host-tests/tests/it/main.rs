@@ -12,6 +12,7 @@ mod map;
 mod playground;
 mod protocol;
 mod reads;
+mod replay;
 mod scenario;
 mod sessions;
 mod statements;

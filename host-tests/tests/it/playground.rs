@@ -3,6 +3,7 @@
 use host_tests::client::Answer;
 use host_tests::machine::{Host, Machine, Setup, repository};
 use host_tests::postgres::{Cluster, Server};
+use host_tests::region::{Options, ReplicaRegion};
 use host_tests::spin::build;
 use host_tests::wait::eventually;
 use http::Method;
@@ -19,6 +20,8 @@ pub(crate) struct Playground {
     host: Host,
     _turn: Turn,
 }
+
+const SCHEMA: &str = "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text UNIQUE)";
 
 /// What became of a script.
 #[derive(Debug)]
@@ -40,8 +43,7 @@ impl Playground {
         let host = host();
         build_guest().await;
         let cluster = Cluster::start_with(&["fra", "syd"], settings).await.unwrap();
-        let schema = "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text UNIQUE)";
-        cluster.primary().ask(schema).await.unwrap();
+        cluster.primary().ask(SCHEMA).await.unwrap();
         for region in ["fra", "syd"] {
             replayed(&cluster, region).await;
         }
@@ -93,6 +95,19 @@ impl Playground {
         let question = format!("SELECT count(*)::text FROM notes WHERE note LIKE '{note}%'");
         self.primary().ask(&question).await.unwrap()
     }
+}
+
+/// A region with counting proxies before its databases, in which the session guest runs.
+pub(crate) async fn region_of_sessions() -> ReplicaRegion {
+    build_guest().await;
+    let manifest = manifest();
+    let options = Options { manifest: Some(&manifest), ..Options::default() };
+    let region = ReplicaRegion::start(&host(), options).await.unwrap();
+    for statement in [SCHEMA, "GRANT ALL ON notes TO PUBLIC"] {
+        region.cluster.primary().ask(statement).await.unwrap();
+    }
+    replayed(&region.cluster, "fra").await;
+    region
 }
 
 /// Waits until a replica has replayed what the primary has now.

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use host_tests::counting_proxy::MessageCounts;
 use host_tests::fault::Fault;
-use host_tests::region::Options;
+use host_tests::region::{Options, ReplicaRegion};
 use host_tests::wait::eventually;
+use serde_json::Value;
 
 use crate::fixtures::assert_ok;
+use crate::playground::{Played, play, read, region_of_sessions, replayed, write};
 use crate::scenario::{DEADLINE, Scenario};
+use crate::turn::alone;
 
 /// What was sent in the steady state, and for how many requests.
 async fn counts(clients: usize) -> (MessageCounts, f64) {
@@ -68,6 +71,38 @@ async fn the_connection_to_a_far_database_is_shared_for_longer_and_a_read_is_two
     let (counts, requests) = counts_behind(Duration::from_millis(60), 1, 24).await;
     assert!((0.01..=0.25).contains(&each(counts.checkouts, requests)), "{counts:?} for {requests}");
     assert!((1.99..=2.25).contains(&each(counts.round_trips, requests)), "{counts:?} for {requests}");
+}
+
+/// What one request of a session says to the near replica and to the primary, in round trips, once connections are open.
+async fn round_trips(region: &ReplicaRegion, bookmark: &str, step: &Value) -> (u64, u64, Played) {
+    let counts = || (region.local.counts().round_trips, region.primary.counts().round_trips);
+    let before = counts();
+    let played = play(&region.machine, bookmark, std::slice::from_ref(step)).await;
+    let after = counts();
+    (after.0 - before.0, after.1 - before.1, played)
+}
+
+/// Each of them checks a connection out of Spin's pool, which is one round trip, and ends with the bookmark, which is two.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_with_a_bookmark_costs_two_round_trips_more_and_a_write_the_two_of_its_statement() {
+    const CHECKOUT: u64 = 1;
+    const STATEMENT: u64 = 2;
+    let _alone = alone().await;
+    let region = region_of_sessions().await;
+    let add = |note: &str| write(&format!("INSERT INTO notes (note) VALUES ('{note}')"));
+    // Opens the connections.
+    play(&region.machine, "", &[add("first"), read("SELECT 1")]).await;
+    play(&region.machine, "", &[read("SELECT 1")]).await;
+    let (local, primary, written) = round_trips(&region, "", &add("second")).await;
+    assert_eq!((local, primary), (0, CHECKOUT + STATEMENT + STATEMENT), "{written:?}");
+    replayed(&region.cluster, "fra").await;
+    for (bookmark, check) in [("", 0), (written.bookmark.as_str(), STATEMENT)] {
+        // The connection that the instance has kept may still be there.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let (local, primary, seen) = round_trips(&region, bookmark, &read("SELECT count(*) FROM notes")).await;
+        assert_eq!((local, primary), (CHECKOUT + check + STATEMENT + STATEMENT, 0), "{bookmark}: {seen:?}");
+        seen.assert_value(2);
+    }
 }
 
 /// With a lease that is long, so that it is not its end that takes the connection back.

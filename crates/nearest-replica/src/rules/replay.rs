@@ -1,8 +1,6 @@
 //! Whether a request that writes is handed back to Fly's proxy, to be replayed in the primary region: one way over the
 //! distance for all of its statements, instead of two and more for each (Fly's documentation, "Dynamic request routing").
 
-use std::time::Duration;
-
 use super::config::Config;
 
 /// What Fly keeps of a request's body to replay it.
@@ -31,13 +29,10 @@ pub(crate) fn replay<'a>(config: &Config, has_body: bool, header: impl Fn(&str) 
         None if has_body => return None,
         None => {}
     }
-    // Where the region cannot be reached, this Machine gets the request again and writes over the distance.
-    let timeout = whole_seconds(config.deadline);
-    Some(format!("region={primary};state=nearest-replica-write;timeout={timeout}s;fallback=prefer_self"))
-}
-
-fn whole_seconds(duration: Duration) -> u128 {
-    duration.as_millis().div_ceil(1000).max(1)
+    // Where the region cannot be reached, this Machine gets the request again and writes over the distance. Fly says that
+    // the time is for reaching the region. Should it be for the answer, that is there before: the app has a deadline, too.
+    let seconds = config.deadline.as_millis().div_ceil(1000) + 1;
+    Some(format!("region={primary};state=nearest-replica-write;timeout={seconds}s;fallback=prefer_self"))
 }
 
 #[cfg(test)]
@@ -56,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_write_elsewhere_is_replayed_in_the_primary_region() {
-        let expected = "region=sjc;state=nearest-replica-write;timeout=5s;fallback=prefer_self";
+        let expected = "region=sjc;state=nearest-replica-write;timeout=6s;fallback=prefer_self";
         for length in ["0", "17", "1000000"] {
             assert_eq!(decide("fra", "sjc", true, &[BY_FLY, ("content-length", length)]).as_deref(), Some(expected));
         }
