@@ -1,6 +1,7 @@
 //! What is compared: the one description that the measurements, tables, plots and verdicts go by, and how each is
 //! started, as a process of its own, on one and the same database.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -8,37 +9,35 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use host_tests::logs::Logs;
 use host_tests::machine::{Host, Machine, Setup, repository};
-use host_tests::postgres::{Cluster, PRIMARY, USER};
+use host_tests::postgres::{PRIMARY, USER};
 use host_tests::process::{Process, free_address};
+
+use Kind::{Axum, Component, PerInstance, PerRequest, Recipe};
+use Runtime::{InHouse, Spin};
 
 /// The region that everybody reads in; its replica is the database of all contenders.
 pub(crate) const REGION: &str = "fra";
 
 /// One of those that are compared.
 pub(crate) struct Contender {
-    /// Its name in `report.json`.
-    pub(crate) key: &'static str,
-    /// Its name for people.
-    pub(crate) label: &'static str,
+    /// Its name in `report.json`, tables and pictures.
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    runtime: Runtime,
     /// Of its lines.
     pub(crate) colour: (u8, u8, u8),
-    kind: Kind,
-    runtime: Runtime,
+    environment: &'static [(&'static str, &'static str)],
 }
 
-/// What serves it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Runtime {
-    /// It is a program itself.
-    Native,
-    /// The in-house host.
+/// What serves it, where it is not a program itself: the in-house host, or a real Spin where there is one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runtime {
     InHouse,
-    /// A real Spin.
     Spin,
 }
 
 /// What it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// axum, deadpool-postgres, a prepared statement.
     Axum,
@@ -47,67 +46,63 @@ pub(crate) enum Kind {
     /// The component of this repository.
     Component,
     /// A connection opened for each request, by hand.
-    ConnectionPerRequest,
-    /// A connection kept for the life of the instance, by hand, with these extras.
-    ConnectionPerInstance(&'static str),
+    PerRequest,
+    /// A connection kept for the life of the instance, by hand.
+    PerInstance,
 }
 
-const KEPT: Kind = Kind::ConnectionPerInstance("");
-const OPENED: Kind = Kind::ConnectionPerRequest;
+/// This component, on the in-house host and on a real Spin; and those that verdicts and tables set it against.
+pub(crate) const COMPONENT: [&str; 2] = ["this component", "Spin: this component"];
+pub(crate) const PER_REQUEST: [&str; 2] = ["connection per request", "Spin: connection per request"];
+pub(crate) const PER_INSTANCE: [&str; 2] =
+    ["connection per instance (unsafe)", "Spin: connection per instance (unsafe)"];
+pub(crate) const RECIPE: &str = "the recipe (Puma, 5 threads)";
 
 /// All of them, in the order in which they are measured and shown: those that are set against each other side by side.
 pub(crate) const CONTENDERS: [Contender; 8] = [
-    contender("native", "native axum", (0, 0, 0), Kind::Axum, Runtime::Native),
-    contender("connection-per-instance", "connection per instance (unsafe)", (204, 121, 167), KEPT, Runtime::InHouse),
-    contender("connection-per-request", "connection per request", (213, 94, 0), OPENED, Runtime::InHouse),
-    contender("component", "this component", (0, 114, 178), Kind::Component, Runtime::InHouse),
-    contender(
-        "spin-connection-per-instance",
-        "Spin: connection per instance (unsafe)",
-        (86, 180, 233),
-        KEPT,
-        Runtime::Spin,
-    ),
-    contender("spin-connection-per-request", "Spin: connection per request", (230, 159, 0), OPENED, Runtime::Spin),
-    contender("spin-component", "Spin: this component", (0, 158, 115), Kind::Component, Runtime::Spin),
-    contender("recipe", "the recipe (Puma, 5 threads)", (120, 120, 120), Kind::Recipe, Runtime::Native),
+    contender("native axum", Axum, InHouse, (0, 0, 0)),
+    contender(PER_INSTANCE[0], PerInstance, InHouse, (204, 121, 167)),
+    contender(PER_REQUEST[0], PerRequest, InHouse, (213, 94, 0)),
+    contender(COMPONENT[0], Component, InHouse, (0, 114, 178)),
+    contender(PER_INSTANCE[1], PerInstance, Spin, (86, 180, 233)),
+    contender(PER_REQUEST[1], PerRequest, Spin, (230, 159, 0)),
+    contender(COMPONENT[1], Component, Spin, (0, 158, 115)),
+    contender(RECIPE, Recipe, InHouse, (120, 120, 120)),
 ];
 
-const fn contender(
-    key: &'static str,
-    label: &'static str,
-    colour: (u8, u8, u8),
-    kind: Kind,
-    runtime: Runtime,
-) -> Contender {
-    Contender { key, label, colour, kind, runtime }
+const fn contender(name: &'static str, kind: Kind, runtime: Runtime, colour: (u8, u8, u8)) -> Contender {
+    Contender { name, kind, runtime, colour, environment: &[] }
 }
 
-impl Contender {
-    /// The component, or the one by hand that opens a connection each time.
-    pub(crate) fn is_component_or_opens(&self) -> bool {
-        matches!(self.kind, Kind::Component | Kind::ConnectionPerRequest)
-    }
+const EXTRAS: &str = "SPIN_VARIABLE_EXTRAS";
+const IN_PRIMARY: (&str, &str) = ("FLY_REGION", PRIMARY);
 
-    /// Those, and the recipe.
-    pub(crate) fn is_at_fixed_rate(&self) -> bool {
-        self.is_component_or_opens() || self.kind == Kind::Recipe
-    }
+/// Steps from the component that is written by hand to ours: what our own rules cost. Those by hand have the SDK's own
+/// handler; ours has a leaner one, which makes up for a part of its rules, and returns a response when nothing else is
+/// ready.
+pub(crate) const STEPS: [Contender; 7] = [
+    step("by hand (the SDK's handler, `SELECT 1`), connection kept for the life of the instance", PerInstance, &[]),
+    step("and our response headers", PerInstance, &[(EXTRAS, "headers")]),
+    step("and a deadline", PerInstance, &[(EXTRAS, "headers and deadline")]),
+    step(
+        "and our statement, of which only the number of rows leaves Spin",
+        PerInstance,
+        &[(EXTRAS, "headers, deadline and count")],
+    ),
+    step(
+        "ours in the primary region, one candidate, leases of a second",
+        Component,
+        &[IN_PRIMARY, ("SPIN_VARIABLE_LEASE_MS", "1000")],
+    ),
+    step("ours in the primary region, one candidate", Component, &[IN_PRIMARY]),
+    step("ours in another region", Component, &[]),
+];
 
-    /// Starts it in front of the cluster's replica in [`REGION`].
-    pub(crate) async fn start(&self, programs: &Programs, cluster: &Cluster) -> Result<Running> {
-        let started = programs.start(self.kind, self.runtime, databases(cluster), &[]).await;
-        started.with_context(|| format!("starting `{}`", self.key))
-    }
-}
-
-/// The primary, and the replica in [`REGION`].
-pub(crate) fn databases(cluster: &Cluster) -> [SocketAddr; 2] {
-    [cluster.primary().address(), cluster.server(REGION).address()]
+const fn step(name: &'static str, kind: Kind, environment: &'static [(&'static str, &'static str)]) -> Contender {
+    Contender { environment, ..contender(name, kind, Spin, (0, 0, 0)) }
 }
 
 /// Programs that were built for this run, or are there.
-#[derive(Clone, Debug)]
 pub(crate) struct Programs {
     host: PathBuf,
     native: PathBuf,
@@ -132,67 +127,65 @@ impl Programs {
     /// Everybody who can be had here.
     pub(crate) fn contenders(&self) -> impl Iterator<Item = &'static Contender> {
         CONTENDERS.iter().filter(|contender| match (contender.kind, contender.runtime) {
-            (Kind::Recipe, _) => self.ruby.is_some(),
-            (_, Runtime::Spin) => self.spin.is_some(),
+            (Recipe, _) => self.ruby.is_some(),
+            (_, Spin) => self.spin.is_some(),
             _ => true,
         })
     }
 
-    /// The real Spin where there is one, the in-house host otherwise.
-    pub(crate) fn best(&self) -> Runtime {
-        if self.spin.is_some() { Runtime::Spin } else { Runtime::InHouse }
+    /// The component where it is measured best: on the real Spin where there is one.
+    pub(crate) fn component(&self) -> &'static Contender {
+        let name = COMPONENT[usize::from(self.spin.is_some())];
+        CONTENDERS.iter().find(|contender| contender.name == name).expect("both are in the list")
     }
 
-    /// Starts something with a primary, the replica of its region, and more environment for a Spin application.
-    pub(crate) async fn start(
-        &self,
-        kind: Kind,
-        runtime: Runtime,
-        [primary, replica]: [SocketAddr; 2],
-        environment: &[(&str, &str)],
-    ) -> Result<Running> {
-        let by_hand = |folder: &str| Setup {
-            manifest: Some(repository().join("bench").join(folder).join("spin.toml")),
-            ..Setup::default().env("DATABASE_URL", format!("{}?sslmode=disable", url(replica)))
+    /// Starts a contender with a primary and the replica in [`REGION`].
+    pub(crate) async fn start(&self, contender: &Contender, databases: [SocketAddr; 2]) -> Result<Running> {
+        let started = self.run(contender, databases).await;
+        started.with_context(|| format!("starting `{}`", contender.name))
+    }
+
+    async fn run(&self, of: &Contender, [primary, replica]: [SocketAddr; 2]) -> Result<Running> {
+        // The replica stands for a primary then: everybody reads from the same server.
+        let primary = if of.environment.contains(&IN_PRIMARY) { replica } else { primary };
+        let url = |database| format!("postgres://{USER}@{database}/postgres");
+        let address = free_address()?;
+        let (port, replica_port) = (address.port().to_string(), replica.port().to_string());
+        let by_hand = |folder| Some(repository().join("bench").join(folder).join("spin.toml"));
+        let (url, manifest) = match of.kind {
+            Axum => (url(replica), None),
+            Recipe | Component => (url(primary), None),
+            PerRequest => (url(replica) + "?sslmode=disable", by_hand("connection-per-request")),
+            PerInstance => (url(replica) + "?sslmode=disable", by_hand("connection-per-instance")),
         };
-        let mut setup = match kind {
-            Kind::Axum => {
-                let address = free_address()?;
-                let mut command = Command::new(&self.native);
-                command.env("DATABASE_URL", url(replica)).env("PORT", address.port().to_string());
-                return Running::process(command, address).await;
+        // What one of them does not know does not matter to it.
+        let environment = [
+            ("DATABASE_URL", url.as_str()),
+            ("PORT", &port),
+            ("REPLICA_PORT", &replica_port),
+            ("FLY_REGION", REGION),
+            ("PRIMARY_REGION", PRIMARY),
+            ("SPIN_VARIABLE_PRIMARY_REGION", PRIMARY),
+            ("SPIN_VARIABLE_REPLICA_PORT", &replica_port),
+            ("SPIN_VARIABLE_ALLOWED_HOST", "postgres://127.0.0.1:*"),
+        ];
+        let environment = environment.iter().chain(of.environment).copied();
+        if matches!(of.kind, Axum | Recipe) {
+            let mut command = Command::new(if of.kind == Axum { self.native.as_path() } else { "puma".as_ref() });
+            if of.kind == Recipe {
+                command.args(["--quiet", "--threads", "5:5", "--environment", "production"]);
+                command.args(["--bind", &format!("tcp://{address}")]).arg(repository().join("bench/recipe/config.ru"));
             }
-            Kind::Recipe => {
-                let address = free_address()?;
-                let mut command = Command::new("puma");
-                command
-                    .args(["--quiet", "--threads", "5:5", "--environment", "production"])
-                    .args(["--bind", &format!("tcp://{address}")])
-                    .arg(repository().join("bench/recipe/config.ru"))
-                    .env("DATABASE_URL", url(primary))
-                    .env("REPLICA_PORT", replica.port().to_string())
-                    .env("FLY_REGION", REGION)
-                    .env("PRIMARY_REGION", PRIMARY);
-                return Running::process(command, address).await;
-            }
-            Kind::Component => Setup::default()
-                .env("DATABASE_URL", url(primary))
-                .env("FLY_REGION", REGION)
-                .env("SPIN_VARIABLE_PRIMARY_REGION", PRIMARY)
-                .env("SPIN_VARIABLE_REPLICA_PORT", replica.port().to_string())
-                .env("SPIN_VARIABLE_ALLOWED_HOST", "postgres://127.0.0.1:*"),
-            Kind::ConnectionPerRequest => by_hand("connection-per-request"),
-            Kind::ConnectionPerInstance(extras) => {
-                by_hand("connection-per-instance").env("SPIN_VARIABLE_EXTRAS", extras)
-            }
-        };
-        for (name, value) in environment {
-            setup = setup.env(name, *value);
+            command.envs(environment);
+            let process = Process::start(command, address, "/", &Logs::default()).await?;
+            return Ok(Running { address, process: process.id(), _held: Box::new(process) });
         }
-        let spin = self.spin.as_ref().filter(|_| runtime == Runtime::Spin).unwrap_or(&self.host);
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let setup = Setup { manifest, environment, listen: Some(address), ..Setup::default() };
+        let spin = self.spin.as_ref().filter(|_| of.runtime == Spin).unwrap_or(&self.host);
         let machine = Machine::start(&Host::Spin(spin.clone()), setup).await?;
         let process = machine.process().context("it is a process of its own")?;
-        Ok(Running { address: machine.address(), process, _held: Held::Machine(machine) })
+        Ok(Running { address, process, _held: Box::new(machine) })
     }
 }
 
@@ -202,24 +195,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     /// Its process id; there may be others below it.
     pub(crate) process: u32,
-    _held: Held,
-}
-
-#[expect(dead_code, reason = "kept for their Drop")]
-enum Held {
-    Machine(Machine),
-    Process(Process),
-}
-
-impl Running {
-    async fn process(command: Command, address: SocketAddr) -> Result<Self> {
-        let process = Process::start(command, address, "/", &Logs::default()).await?;
-        Ok(Self { address, process: process.id(), _held: Held::Process(process) })
-    }
-}
-
-fn url(database: SocketAddr) -> String {
-    format!("postgres://{USER}@{database}/postgres")
+    _held: Box<dyn Any>,
 }
 
 fn ruby() -> Option<PathBuf> {

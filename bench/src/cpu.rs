@@ -23,8 +23,9 @@ impl Usage {
         system.refresh_processes_specifics(ProcessesToUpdate::All, true, what);
         let mut usage = Self::default();
         for (pid, process) in system.processes() {
+            let mut ancestors = std::iter::successors(Some(*pid), |pid| system.process(*pid)?.parent());
             // A thread is not a process of its own.
-            if process.thread_kind().is_none() && descends(&system, *pid, Pid::from_u32(root)) {
+            if process.thread_kind().is_none() && ancestors.any(|pid| pid == Pid::from_u32(root)) {
                 usage.cpu.insert(pid.as_u32(), Duration::from_millis(process.accumulated_cpu_time()));
                 usage.memory += process.memory();
             }
@@ -37,18 +38,6 @@ impl Usage {
         let used =
             |(pid, cpu): (&u32, &Duration)| cpu.saturating_sub(earlier.cpu.get(pid).copied().unwrap_or_default());
         self.cpu.iter().map(used).sum()
-    }
-}
-
-fn descends(system: &System, mut pid: Pid, root: Pid) -> bool {
-    loop {
-        if pid == root {
-            return true;
-        }
-        match system.process(pid).and_then(sysinfo::Process::parent) {
-            Some(parent) => pid = parent,
-            None => return false,
-        }
     }
 }
 

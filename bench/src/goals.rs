@@ -1,28 +1,87 @@
 //! What must be reached: every limit is here.
 
-use std::collections::BTreeMap;
-
 use host_tests::postgres::PRIMARY;
 
-use crate::figures::{Summaries, Summary};
-use crate::regions::{REGIONS, WITH, WITHOUT, round_trip};
-use crate::report::Report;
-use crate::throughput::BURST;
+use crate::contender::{COMPONENT, PER_REQUEST, RECIPE};
+use crate::figures::{multiple, ratio, spread};
+use crate::regions::{WITH, WITHOUT};
+use crate::report::{At, Report};
 use crate::verdict::Limit::{self, AtLeast, AtMost};
 use crate::verdict::Verdict;
 
-/// Of whom, a figure in terms of whose, in words, and its limit, at every load that must be borne.
-const COMPARISONS: [(&str, &str, &str, &str, Limit); 7] = [
-    ("component", "connection-per-request", "rps", "req/s", AtLeast(1.6)),
-    ("component", "connection-per-request", "cpu_us", "CPU per request", AtMost(0.65)),
-    ("spin-component", "spin-connection-per-request", "rps", "req/s", AtLeast(1.6)),
-    ("spin-component", "spin-connection-per-request", "cpu_us", "CPU per request", AtMost(0.65)),
-    ("spin-component", "recipe", "rps", "req/s", AtLeast(1.5)),
-    ("spin-component", "recipe", "p99_ms", "p99", AtMost(1.0 / 3.0)),
-    ("spin-component", "recipe", "cpu_us", "CPU per request", AtMost(1.0)),
+/// In words, of which row, which figure, as what, and its limit.
+type Goal = (&'static str, At<'static>, &'static str, As, Limit);
+
+/// What is held to the limit.
+#[derive(Clone, Copy)]
+enum As {
+    /// The figure itself.
+    Itself,
+    /// The most of any round, of all rows that match: it must not happen at all.
+    Most,
+    /// As a multiple of another figure of the same row.
+    OfFigure(&'static str),
+    /// As a multiple of the same figure of another row; no verdict where that one failed.
+    OfRow(At<'static>),
+}
+use As::{Itself, Most, OfFigure, OfRow};
+
+/// In a row, the part and the case of the load.
+const LOAD: &str = "{load}";
+/// In a row, the component where it was measured best.
+const BEST: &str = "{best}";
+/// Every load that must be borne: its part, in words, and its case.
+const LOADS: [At<'static>; 4] = [
+    ["throughput", "16 clients", "16"],
+    ["throughput", "64 clients", "64"],
+    ["throughput", "256 clients", "256"],
+    ["burst", "256 clients at the same moment", "256"],
 ];
-/// The component, and what serves it in words.
-const COMPONENTS: [(&str, &str); 2] = [("component", "in-house host"), ("spin-component", "Spin")];
+const HOST: At<'static> = [LOAD, COMPONENT[0], LOAD];
+const SPIN: At<'static> = [LOAD, COMPONENT[1], LOAD];
+const HOST_OPENS: As = OfRow([LOAD, PER_REQUEST[0], LOAD]);
+const SPIN_OPENS: As = OfRow([LOAD, PER_REQUEST[1], LOAD]);
+const OF_RECIPE: As = OfRow([LOAD, RECIPE, LOAD]);
+
+const HOST_256: At<'static> = ["throughput", COMPONENT[0], "256"];
+const SPIN_256: At<'static> = ["throughput", COMPONENT[1], "256"];
+const HOST_16: As = OfRow(["throughput", COMPONENT[0], "16"]);
+const SPIN_16: As = OfRow(["throughput", COMPONENT[1], "16"]);
+const PROTOCOL: At<'static> = ["protocol", BEST, "16"];
+const OTHERS: At<'static> = ["stalls|protocol|cost|fixed_rate", BEST, "*"];
+const FLOOR: As = OfRow(["regions", PRIMARY, WITH]);
+const TRIPS: As = OfFigure("distance_ms");
+
+/// All of them, in the order of the report; those for a real Spin and for the recipe only where they were there.
+const GOALS: [Goal; 24] = [
+    ("round trips before the answer, 16 clients", PROTOCOL, "round_trips", Itself, AtMost(2.2)),
+    // Less would mean that the reads went somewhere else.
+    ("round trips before the answer, 16 clients", PROTOCOL, "round_trips", Itself, AtLeast(1.99)),
+    ("connections checked out per request, 16 clients", PROTOCOL, "checkouts_per_request", Itself, AtMost(0.1)),
+    ("in-house host, {load}: req/s, of connection-per-request", HOST, "rps", HOST_OPENS, AtLeast(1.6)),
+    ("in-house host, {load}: CPU per request, of connection-per-request", HOST, "cpu_us", HOST_OPENS, AtMost(0.65)),
+    ("in-house host, {load}: failed or starved requests", HOST, "failed", Most, AtMost(0.0)),
+    ("in-house host: req/s at 256 clients, of those at 16", HOST_256, "rps", HOST_16, AtLeast(0.8)),
+    ("Spin, {load}: req/s, of connection-per-request", SPIN, "rps", SPIN_OPENS, AtLeast(1.6)),
+    ("Spin, {load}: CPU per request, of connection-per-request", SPIN, "cpu_us", SPIN_OPENS, AtMost(0.65)),
+    ("Spin, {load}: req/s, of the recipe", SPIN, "rps", OF_RECIPE, AtLeast(1.5)),
+    ("Spin, {load}: p99, of the recipe", SPIN, "p99_ms", OF_RECIPE, AtMost(1.0 / 3.0)),
+    ("Spin, {load}: CPU per request, of the recipe", SPIN, "cpu_us", OF_RECIPE, AtMost(1.0)),
+    ("Spin, {load}: failed or starved requests", SPIN, "failed", Most, AtMost(0.0)),
+    ("Spin: req/s at 256 clients, of those at 16", SPIN_256, "rps", SPIN_16, AtLeast(0.8)),
+    ("failed requests where other things are measured", OTHERS, "failed", Most, AtMost(0.0)),
+    ("chunked responses", ["stalls", BEST, "*"], "chunked", Most, AtMost(0.0)),
+    ("share of split responses, 4 clients", ["stalls", BEST, "4"], "split", OfFigure("responses"), AtMost(0.002)),
+    ("share of split responses, 16 clients", ["stalls", BEST, "16"], "split", OfFigure("responses"), AtMost(0.002)),
+    ("all regions: failed requests", ["regions", "*", "*"], "failed", Most, AtMost(0.0)),
+    // In the primary region the database is next door whatever the variant.
+    ("fra: p50 with replicas, of the in-region floor", ["regions", "fra", WITH], "p50_ms", FLOOR, AtMost(2.0)),
+    ("fra without replicas: round trips of the distance", ["regions", "fra", WITHOUT], "p50_ms", TRIPS, AtMost(2.2)),
+    ("syd: p50 with replicas, of the in-region floor", ["regions", "syd", WITH], "p50_ms", FLOOR, AtMost(2.0)),
+    ("syd without replicas: round trips of the distance", ["regions", "syd", WITHOUT], "p50_ms", TRIPS, AtMost(2.2)),
+    ("size of the wasm in bytes", ["wasm", COMPONENT[0], "in all"], "bytes", Itself, AtMost(400_000.0)),
+];
+
 /// What is in the README; the first is two, since it has two limits.
 const KEY: [&str; 7] = [
     "round trips before the answer, 16 clients",
@@ -33,114 +92,41 @@ const KEY: [&str; 7] = [
     "fra: p50 with replicas, of the in-region floor",
     "fra without replicas: round trips of the distance",
 ];
-const WASM_BYTES: f64 = 400_000.0;
 
-/// All of them; those for a real Spin and for the recipe only where they were there.
+/// What the figures say to each goal.
 pub(crate) fn verdicts(report: &Report) -> Vec<Verdict> {
-    let mut all = protocol(report);
-    for (component, host) in COMPONENTS {
-        for (load, loaded) in loads(report) {
-            all.extend(compared(component, host, &load, &loaded));
+    let borne = |(_, at, ..): &Goal| at[0] == LOAD;
+    let groups = GOALS.chunk_by(|one, other| borne(one) == borne(other)).flat_map(|goals| {
+        let loads = if borne(&goals[0]) { &LOADS[..] } else { &LOADS[..1] };
+        loads.iter().map(move |load| (*load, goals))
+    });
+    groups.flat_map(|(load, goals)| goals.iter().filter_map(move |goal| verdict(report, load, goal))).collect()
+}
+
+fn verdict(report: &Report, load: At<'static>, (what, at, figure, held, limit): &Goal) -> Option<Verdict> {
+    let fill = |at: &At<'static>| {
+        [0, 1, 2].map(|of| match at[of] {
+            LOAD => load[of],
+            BEST => report.component(),
+            other => other,
+        })
+    };
+    let (what, at, measured) = (what.replace(LOAD, load[1]), fill(at), &report.measured);
+    let (rounds, left_out) = match held {
+        Itself => (measured.get(at, figure)?.clone(), 0),
+        Most => {
+            let each = measured.rows(at).filter_map(|row| row.figures.get(*figure));
+            (vec![each.map(|rounds| spread(rounds)[2]).reduce(f64::max)?], 0)
         }
-        let of = |clients| report.throughput.get(component)?.get(&clients);
-        let what = format!("{host}: req/s at 256 clients, of those at 16");
-        all.extend(Verdict::of_ratio(what, AtLeast(0.8), "rps", of(256), of(16)));
-    }
-    all.extend(responses(report));
-    all.extend(regions(report));
-    #[expect(clippy::cast_precision_loss, reason = "a file of some hundred kilobytes")]
-    let bytes = Summary::of(vec![report.wasm.bytes as f64]);
-    all.push(Verdict::of("size of the wasm in bytes".to_owned(), AtMost(WASM_BYTES), bytes));
-    all
+        OfFigure(other) => (multiple(measured.get(at, figure)?, measured.get(at, other)?), 0),
+        OfRow(other) => ratio(figure, measured.at(at)?, measured.at(fill(other))?)?,
+    };
+    Some(Verdict::of(what, *limit, rounds, left_out))
 }
 
 /// The few that the README shows.
-pub(crate) fn key(report: &Report) -> Vec<&Verdict> {
-    let host = COMPONENTS.iter().find(|(key, _)| *key == report.component()).map_or("", |(_, host)| host);
-    let is_key = |verdict: &&Verdict| KEY.iter().any(|what| what.replace("{host}", host) == verdict.what);
-    report.verdicts.iter().filter(is_key).collect()
-}
-
-fn protocol(report: &Report) -> Vec<Verdict> {
-    [
-        ("round_trips", "round trips before the answer, 16 clients", AtMost(2.2)),
-        // Less would mean that the reads went somewhere else.
-        ("round_trips", "round trips before the answer, 16 clients", AtLeast(1.99)),
-        ("checkouts_per_request", "connections checked out per request, 16 clients", AtMost(0.1)),
-    ]
-    .into_iter()
-    .filter_map(|(figure, what, limit)| {
-        Some(Verdict::of(what.to_owned(), limit, report.protocol.get(&16)?.get(figure)?.clone()))
-    })
-    .collect()
-}
-
-fn compared(component: &str, host: &str, load: &str, loaded: &BTreeMap<&str, &Summaries>) -> Vec<Verdict> {
-    let of = |key: &str| loaded.get(key).copied();
-    let mut verdicts: Vec<_> = COMPARISONS
-        .into_iter()
-        .filter(|(this, ..)| *this == component)
-        .filter_map(|(this, other, figure, name, limit)| {
-            let what = format!(
-                "{host}, {load}: {name}, of {}",
-                other.trim_start_matches("spin-").replace("recipe", "the recipe")
-            );
-            Verdict::of_ratio(what, limit, figure, of(this), of(other))
-        })
-        .collect();
-    let failed = of(component).and_then(|of| of.get("failed"));
-    verdicts.extend(never(&format!("{host}, {load}: failed or starved requests"), failed));
-    verdicts
-}
-
-/// Each load that must be borne, and what was measured under it.
-fn loads(report: &Report) -> Vec<(String, BTreeMap<&str, &Summaries>)> {
-    let steady = [16, 64, 256].map(|clients| {
-        let of_each = report.throughput.iter().filter_map(|(key, of)| Some((key.as_str(), of.get(&clients)?)));
-        (format!("{clients} clients"), of_each.collect())
-    });
-    let burst = report.burst.iter().map(|(key, of)| (key.as_str(), of)).collect();
-    steady.into_iter().chain([(format!("{BURST} clients at the same moment"), burst)]).collect()
-}
-
-/// What must not happen in any round of any of these.
-fn never<'a>(what: &str, measured: impl IntoIterator<Item = &'a Summary>) -> Option<Verdict> {
-    let most = measured.into_iter().map(Summary::max).reduce(f64::max)?;
-    Some(Verdict::of(what.to_owned(), AtMost(0.0), Summary::of(vec![most])))
-}
-
-fn responses(report: &Report) -> Vec<Verdict> {
-    let stalls: Vec<_> = report.stalls.get(report.component()).into_iter().flatten().collect();
-    let at_rate = report.at_fixed_rate.get(report.component());
-    let others = report.protocol.values().chain(report.cost.by_clients.values()).chain(at_rate);
-    let failed = stalls.iter().map(|(_, of)| *of).chain(others).filter_map(|of| of.get("failed"));
-    let chunked = stalls.iter().filter_map(|(_, of)| of.get("chunked"));
-    let mut verdicts: Vec<_> = never("failed requests where other things are measured", failed).into_iter().collect();
-    verdicts.extend(never("chunked responses", chunked));
-    for (clients, of) in stalls {
-        if let (Some(split), Some(responses)) = (of.get("split"), of.get("responses")) {
-            let what = format!("share of split responses, {clients} clients");
-            verdicts.push(Verdict::of(what, AtMost(0.002), split.ratio_to(responses)));
-        }
-    }
-    verdicts
-}
-
-fn regions(report: &Report) -> Vec<Verdict> {
-    let failed = report.regions.values().flat_map(BTreeMap::values).filter_map(|of| of.get("failed"));
-    let mut verdicts: Vec<_> = never("all regions: failed requests", failed).into_iter().collect();
-    let of = |region: &str, variant| report.regions.get(region)?.get(variant);
-    for region in REGIONS.into_iter().filter(|region| *region != PRIMARY) {
-        // In the primary region the database is next door whatever the variant.
-        let what = format!("{region}: p50 with replicas, of the in-region floor");
-        verdicts.extend(Verdict::of_ratio(what, AtMost(2.0), "p50_ms", of(region, WITH), of(PRIMARY, WITH)));
-        if let Some(p50) = report.region(region, WITHOUT, "p50_ms") {
-            #[expect(clippy::cast_precision_loss, reason = "some hundred milliseconds")]
-            let distance = round_trip(&report.distances_ms, region, PRIMARY) as f64;
-            let round_trips = Summary::of(p50.rounds.iter().map(|ms| ms / distance).collect());
-            let what = format!("{region} without replicas: round trips of the distance");
-            verdicts.push(Verdict::of(what, AtMost(2.2), round_trips));
-        }
-    }
-    verdicts
+pub(crate) fn key(report: &Report) -> Vec<Verdict> {
+    let host = if report.has_spin() { "Spin" } else { "in-house host" };
+    let is_key = |verdict: &Verdict| KEY.iter().any(|what| what.replace("{host}", host) == verdict.what);
+    verdicts(report).into_iter().filter(is_key).collect()
 }

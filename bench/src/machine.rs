@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use host_tests::machine::repository;
@@ -26,19 +27,16 @@ pub(crate) struct Machine {
     pub(crate) system: String,
     /// PostgreSQL's version.
     pub(crate) postgres: String,
-    /// The in-house host's wasmtime.
-    pub(crate) wasmtime: String,
-    /// The compiler.
-    pub(crate) rust: String,
-    /// The real Spin, where there was one.
-    pub(crate) spin: Option<String>,
-    /// Ruby, where the recipe could run.
-    pub(crate) ruby: Option<String>,
+    /// Of the in-house host's wasmtime and the compiler, and of the real Spin and Ruby where there were any.
+    pub(crate) versions: String,
+    /// For how many seconds each load was measured, and for how many it ran before.
+    pub(crate) seconds: u64,
+    pub(crate) warm_up_seconds: u64,
 }
 
 impl Machine {
     /// Looks around.
-    pub(crate) async fn look(programs: &Programs, cluster: &Cluster) -> Result<Self> {
+    pub(crate) async fn look(programs: &Programs, cluster: &Cluster, [warm_up, length]: [Duration; 2]) -> Result<Self> {
         let what = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing())
             .with_memory(MemoryRefreshKind::nothing().with_ram());
@@ -46,6 +44,8 @@ impl Machine {
         let brand = system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).unwrap_or_default();
         let gib = system.total_memory().div_ceil(1 << 30);
         let ask = async |statement| cluster.primary().ask(statement).await;
+        let programs = [Some(Path::new("rustc")), programs.spin.as_deref(), programs.ruby.as_deref()];
+        let versions = programs.into_iter().flatten().filter_map(|program| said(program, &["--version"]));
         Ok(Self {
             date: ask("SELECT to_char(now() AT TIME ZONE 'utc', 'YYYY-MM-DD')").await?,
             commit: said("git", &["describe", "--always", "--dirty"]).unwrap_or_else(|| "unknown".to_owned()),
@@ -53,10 +53,9 @@ impl Machine {
             hardware: format!("{} x {brand}, {gib} GiB", system.cpus().len()),
             system: System::long_os_version().unwrap_or_default(),
             postgres: ask("SHOW server_version").await?,
-            wasmtime: wasmtime().unwrap_or_default(),
-            rust: said("rustc", &["--version"]).unwrap_or_default(),
-            spin: programs.spin.as_deref().and_then(|spin| said(spin, &["--version"])),
-            ruby: programs.ruby.as_deref().and_then(|ruby| said(ruby, &["--version"])),
+            versions: wasmtime().into_iter().chain(versions).collect::<Vec<_>>().join(", "),
+            seconds: length.as_secs(),
+            warm_up_seconds: warm_up.as_secs(),
         })
     }
 }
@@ -80,5 +79,5 @@ fn said(program: impl AsRef<Path>, arguments: &[&str]) -> Option<String> {
 fn wasmtime() -> Option<String> {
     let lock = std::fs::read_to_string(repository().join("Cargo.lock")).ok()?;
     let rest = lock.split("name = \"wasmtime\"\nversion = \"").nth(1)?;
-    Some(rest.split('"').next()?.to_owned())
+    Some(format!("wasmtime {}", rest.split('"').next()?))
 }

@@ -2,53 +2,65 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result};
 use plotters::prelude::*;
 
 use crate::contender::CONTENDERS;
-use crate::figures::{Summary, number};
-use crate::report::Report;
-use crate::throughput::CLIENTS;
+use crate::figures::{median, number};
+use crate::report::{At, Report, Row};
+
+/// A file, what it shows, and of which figures.
+pub(crate) type Plot = (&'static str, &'static str, Shape);
+
+#[derive(Clone, Copy)]
+pub(crate) enum Shape {
+    /// A line for each contender, of this figure by the number of clients; both logarithmic.
+    Lines(&'static str),
+    /// A bar for each row.
+    Bars(Bars),
+}
+
+/// Of which rows, what each is called, of which figures it is the sum, their unit, and whether it is logarithmic.
+type Bars = (At<'static>, &'static str, &'static [&'static str], &'static str, bool);
+
+const CPU: Bars = (["throughput", "*", "16"], "{contender}", &["server_cpu_us", "postgres_cpu_us"], "us", false);
+const P50: Bars = (["regions", "*", "*"], "{contender}, {case}", &["p50_ms"], "ms", true);
+
+/// All pictures; the first and the last are in the README as well.
+pub(crate) const PLOTS: [Plot; 4] = [
+    ("throughput", "req/s by keep-alive clients", Shape::Lines("rps")),
+    ("p99", "p99 in ms by keep-alive clients", Shape::Lines("p99_ms")),
+    ("cpu", "CPU per request at 16 clients: server + Postgres", Shape::Bars(CPU)),
+    ("regions", "p50 of GET / by region (logarithmic)", Shape::Bars(P50)),
+];
 
 /// Of the parts of a bar.
 const COLOURS: [RGBColor; 2] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0)];
 const SIZE: (u32, u32) = (760, 380);
 
-/// The file, and what it shows; the first and the last are in the README as well.
-pub(crate) const PLOTS: [(&str, &str); 4] = [
-    ("throughput", "req/s by keep-alive clients"),
-    ("p99", "p99 in ms by keep-alive clients"),
-    ("cpu", "CPU per request at 16 clients: server + Postgres"),
-    ("regions", "p50 of GET / by region (logarithmic)"),
-];
-
 /// Draws all pictures into a folder.
 pub(crate) fn draw(report: &Report, folder: &Path) -> Result<()> {
-    for (name, title) in PLOTS {
+    for (name, title, shape) in PLOTS {
         let path = folder.join(format!("{name}.svg"));
-        let drawn = match name {
-            "throughput" => by_clients(report, &path, title, "rps"),
-            "p99" => by_clients(report, &path, title, "p99_ms"),
-            "cpu" => bars(&path, title, "us", false, &cpu(report)),
-            _ => bars(&path, title, "ms", true, &regions(report)),
-        };
-        drawn.map_err(|error| anyhow!("drawing {name}.svg: {error}"))?;
+        match shape {
+            Shape::Lines(figure) => lines(report, &path, title, figure),
+            Shape::Bars(of) => bars(report, &path, title, of),
+        }
+        .with_context(|| format!("drawing {name}.svg"))?;
     }
     Ok(())
 }
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-type Bars = Vec<(String, Vec<f64>)>;
-
-#[expect(clippy::cast_precision_loss, reason = "256 at most")]
-fn by_clients(report: &Report, path: &Path, title: &str, figure: &str) -> Drawn {
+fn lines(report: &Report, path: &Path, title: &str, figure: &str) -> Result<()> {
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
-    let points = |key| -> Vec<(f64, f64)> {
-        let of = |clients| Some((clients as f64, report.of(key, clients, figure)?.median().max(0.01)));
-        CLIENTS.into_iter().filter_map(of).collect()
+    let points = |name| -> Vec<(f64, f64)> {
+        let rows = report.measured.rows(["throughput", name, "*"]);
+        rows.filter_map(|row| Some((row.at[2].parse().ok()?, median(row.figures.get(figure)?).max(0.01)))).collect()
     };
-    let values = CONTENDERS.iter().flat_map(|contender| points(contender.key)).map(|(_, value)| value);
+    let lines = CONTENDERS.iter().map(|contender| (contender, points(contender.name)));
+    let lines: Vec<_> = lines.filter(|(_, points)| !points.is_empty()).collect();
+    let values = lines.iter().flat_map(|(_, points)| points).map(|(_, value)| *value);
     let (least, most) = values.fold((f64::MAX, 0.0_f64), |(least, most), value| (least.min(value), most.max(value)));
     let mut chart = ChartBuilder::on(&root)
         .caption(title, ("sans-serif", 16))
@@ -57,12 +69,12 @@ fn by_clients(report: &Report, path: &Path, title: &str, figure: &str) -> Drawn 
         .y_label_area_size(60)
         .build_cartesian_2d((1.0..400.0).log_scale(), (least * 0.7..most * 1.5).log_scale())?;
     chart.configure_mesh().x_labels(10).light_line_style(WHITE).draw()?;
-    for contender in CONTENDERS.iter().filter(|contender| report.throughput.contains_key(contender.key)) {
+    for (contender, points) in lines {
         let (red, green, blue) = contender.colour;
         let line = RGBColor(red, green, blue).stroke_width(2);
         chart
-            .draw_series(LineSeries::new(points(contender.key), line).point_size(3))?
-            .label(contender.label)
+            .draw_series(LineSeries::new(points, line).point_size(3))?
+            .label(contender.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], line));
     }
     chart
@@ -76,7 +88,10 @@ fn by_clients(report: &Report, path: &Path, title: &str, figure: &str) -> Drawn 
 }
 
 /// Bars with their names and values beside them.
-fn bars(path: &Path, title: &str, unit: &str, log: bool, rows: &Bars) -> Drawn {
+fn bars(report: &Report, path: &Path, title: &str, (at, name, figures, unit, log): Bars) -> Result<()> {
+    let of =
+        |row: &Row| figures.iter().map(|figure| Some(median(row.figures.get(*figure)?))).collect::<Option<Vec<_>>>();
+    let rows: Vec<_> = report.measured.rows(at).filter_map(|row| Some((row.label(name), of(row)?))).collect();
     let height = 60 + 26 * u32::try_from(rows.len())?;
     let root = SVGBackend::new(path, (SIZE.0, height)).into_drawing_area();
     root.fill(&WHITE)?;
@@ -101,14 +116,4 @@ fn bars(path: &Path, title: &str, unit: &str, log: bool, rows: &Bars) -> Drawn {
     }
     root.present()?;
     Ok(())
-}
-
-fn cpu(report: &Report) -> Bars {
-    let of = |key: &str, figure| report.of(key, 16, figure).map(Summary::median);
-    let parts = |key| Some(vec![of(key, "server_cpu_us")?, of(key, "postgres_cpu_us")?]);
-    CONTENDERS.iter().filter_map(|contender| Some((contender.label.to_owned(), parts(contender.key)?))).collect()
-}
-
-fn regions(report: &Report) -> Bars {
-    report.region_rows().map(|(label, of)| (label, vec![of["p50_ms"].median()])).collect()
 }

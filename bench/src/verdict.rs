@@ -2,47 +2,26 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-use crate::figures::{Summaries, Summary, ratio};
+use crate::figures::number;
 
 /// One thing that must be reached.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Verdict {
     /// What, in words.
     pub(crate) what: String,
     /// What was measured, in the rounds in which it can be compared.
-    pub(crate) measured: Summary,
-    /// The limit, and on which side of it is good.
+    pub(crate) measured: Vec<f64>,
     pub(crate) limit: Limit,
-    /// In how many rounds it was reached.
-    pub(crate) reached_in: usize,
-    /// What the rounds say together.
-    pub(crate) outcome: Outcome,
+    /// What the rounds say together, and how many of them where they do not agree. Two runs are hardly ever of opposite
+    /// opinions: where a run is not sure, it says so.
+    pub(crate) outcome: String,
 }
 
-/// A limit.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// A limit, and on which side of it is good.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Limit {
-    /// Not more than this.
     AtMost(f64),
-    /// Not less than this.
     AtLeast(f64),
-}
-
-/// Two runs are hardly ever of opposite opinions: where a run is not sure, it says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
-    /// In four rounds of five at least.
-    Reached,
-    /// In one round of five at most.
-    Missed,
-    /// In between: the limit is within what this machine can tell.
-    Undecided,
-    /// The other one failed or starved in this many rounds: there is nothing to compare with.
-    NoVerdict(usize),
 }
 
 impl Limit {
@@ -54,58 +33,39 @@ impl Limit {
     }
 }
 
-impl Verdict {
-    /// What the rounds say.
-    pub(crate) fn of(what: String, limit: Limit, measured: Summary) -> Self {
-        let rounds = measured.rounds.len();
-        let reached_in = measured.rounds.iter().filter(|round| limit.is_reached(**round)).count();
-        let outcome = match reached_in {
-            enough if 5 * enough >= 4 * rounds => Outcome::Reached,
-            few if 5 * few <= rounds => Outcome::Missed,
-            _ => Outcome::Undecided,
-        };
-        Self { what, measured, limit, reached_in, outcome }
-    }
-
-    /// One figure of this in terms of that of another, where both were measured; no verdict where the other failed.
-    pub(crate) fn of_ratio(
-        what: String,
-        limit: Limit,
-        figure: &str,
-        this: Option<&Summaries>,
-        other: Option<&Summaries>,
-    ) -> Option<Self> {
-        let (ratio, left_out) = ratio(figure, this?, other?)?;
-        let verdict = Self::of(what, limit, ratio);
-        Some(if left_out == 0 { verdict } else { Self { outcome: Outcome::NoVerdict(left_out), ..verdict } })
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::AtMost(most) => write!(f, "at most {}", number(most)),
+            Self::AtLeast(least) => write!(f, "at least {}", number(least)),
+        }
     }
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rounds = self.measured.rounds.len();
-        f.write_str(match self.outcome {
-            Outcome::Reached => "reached",
-            Outcome::Missed => "**missed**",
-            Outcome::Undecided => "undecided",
-            Outcome::NoVerdict(left_out) => {
-                return write!(
-                    f,
-                    "no verdict: the other one failed or starved in {left_out} of {} rounds",
-                    rounds + left_out
-                );
+impl Verdict {
+    /// What the rounds say; none where there is nothing to compare with, since the other one failed or starved in the
+    /// rounds that were left out.
+    pub(crate) fn of(what: String, limit: Limit, measured: Vec<f64>, left_out: usize) -> Self {
+        let rounds = measured.len();
+        let reached = measured.iter().filter(|round| limit.is_reached(**round)).count();
+        let outcome = match reached {
+            _ if left_out > 0 => {
+                format!("no verdict: the other one failed or starved in {left_out} of {} rounds", rounds + left_out)
             }
-        })?;
-        if self.reached_in > 0 && self.reached_in < rounds {
-            write!(f, ": {} of {rounds} rounds", self.reached_in)?;
-        }
-        Ok(())
+            all if all == rounds => "reached".to_owned(),
+            0 => "**missed**".to_owned(),
+            enough if 5 * enough >= 4 * rounds => format!("reached: {reached} of {rounds} rounds"),
+            few if 5 * few <= rounds => format!("**missed**: {reached} of {rounds} rounds"),
+            _ => format!("undecided: {reached} of {rounds} rounds"),
+        };
+        Self { what, measured, limit, outcome }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::{Rounds, ratio};
 
     #[test]
     fn a_limit_is_reached_on_its_good_side_only() {
@@ -122,37 +82,37 @@ mod tests {
 
     #[test]
     fn a_verdict_is_what_four_rounds_of_five_say() {
-        for (rounds, reached_in, outcome) in [
-            ([2.0; 5], 5, Outcome::Reached),
-            ([2.0, 2.0, 0.0, 2.0, 2.0], 4, Outcome::Reached),
-            ([2.0, 0.0, 2.0, 0.0, 2.0], 3, Outcome::Undecided),
-            ([0.0, 0.0, 2.0, 0.0, 0.0], 1, Outcome::Missed),
+        for (rounds, outcome) in [
+            ([2.0; 5], "reached"),
+            ([2.0, 2.0, 0.0, 2.0, 2.0], "reached: 4 of 5 rounds"),
+            ([2.0, 0.0, 2.0, 0.0, 2.0], "undecided: 3 of 5 rounds"),
+            ([0.0, 0.0, 2.0, 0.0, 0.0], "**missed**: 1 of 5 rounds"),
         ] {
-            let verdict = Verdict::of(String::new(), Limit::AtLeast(1.6), Summary::of(rounds.to_vec()));
-            assert_eq!((verdict.reached_in, verdict.outcome), (reached_in, outcome), "{rounds:?}");
+            let verdict = Verdict::of(String::new(), Limit::AtLeast(1.6), rounds.to_vec(), 0);
+            assert_eq!(verdict.outcome, outcome, "{rounds:?}");
         }
-        let failed_once = Verdict::of(String::new(), Limit::AtMost(0.0), Summary::of(vec![1.0]));
-        assert_eq!((failed_once.reached_in, failed_once.outcome), (0, Outcome::Missed));
+        let failed_once = Verdict::of(String::new(), Limit::AtMost(0.0), vec![1.0], 0);
+        assert_eq!(failed_once.outcome, "**missed**");
     }
 
     #[test]
     fn nothing_is_divided_by_one_that_failed_or_starved() {
-        let starved = |rps: [f64; 3], failed: [f64; 3], p99_ms: [f64; 3]| -> Summaries {
+        let summaries = |rps: [f64; 3], failed: [f64; 3], p99_ms: [f64; 3]| -> Rounds {
             [("rps", rps), ("failed", failed), ("p99_ms", p99_ms)]
-                .map(|(name, of)| (name.to_owned(), Summary::of(of.to_vec())))
+                .map(|(name, of)| (name.to_owned(), of.to_vec()))
                 .into()
         };
-        let summaries = |rps, failed| starved(rps, failed, [10.0; 3]);
-        let this = summaries([4.0, 4.0, 4.0], [0.0; 3]);
-        let verdict = |other: Option<Summaries>| {
-            Verdict::of_ratio(String::new(), Limit::AtLeast(1.6), "rps", Some(&this), other.as_ref())
+        let this = summaries([4.0, 4.0, 4.0], [0.0; 3], [10.0; 3]);
+        let verdict = |other: &Rounds| {
+            let (ratio, left_out) = ratio("rps", &this, other)?;
+            Some(Verdict::of(String::new(), Limit::AtLeast(1.6), ratio, left_out))
         };
-        let hung = verdict(Some(summaries([2.0, 0.1, 2.0], [0.0, 256.0, 0.0]))).unwrap();
-        assert_eq!((&hung.measured.rounds, hung.outcome), (&vec![2.0, 2.0], Outcome::NoVerdict(1)));
-        assert_eq!(hung.to_string(), "no verdict: the other one failed or starved in 1 of 3 rounds");
-        let starved = verdict(Some(starved([2.0, 2.0, 0.1], [0.0; 3], [10.0, 10.0, 2055.0]))).unwrap();
-        assert_eq!((&starved.measured.rounds, starved.outcome), (&vec![2.0, 2.0], Outcome::NoVerdict(1)));
-        assert_eq!(verdict(Some(summaries([2.0; 3], [0.0; 3]))).unwrap().outcome, Outcome::Reached);
-        assert_eq!(verdict(None), None);
+        let hung = verdict(&summaries([2.0, 0.1, 2.0], [0.0, 256.0, 0.0], [10.0; 3])).unwrap();
+        assert_eq!(hung.measured, [2.0, 2.0]);
+        assert_eq!(hung.outcome, "no verdict: the other one failed or starved in 1 of 3 rounds");
+        let starved = verdict(&summaries([2.0, 2.0, 0.1], [0.0; 3], [10.0, 10.0, 2055.0])).unwrap();
+        assert_eq!((starved.measured, starved.outcome), (vec![2.0, 2.0], hung.outcome));
+        assert_eq!(verdict(&summaries([2.0; 3], [0.0; 3], [10.0; 3])).unwrap().outcome, "reached");
+        assert_eq!(verdict(&Rounds::new()), None);
     }
 }

@@ -1,33 +1,23 @@
 //! The component as a file: its size, and what it is made of.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use host_tests::machine::repository;
-use serde::{Deserialize, Serialize};
 use wasmparser::{KnownCustom, Name, Parser, Payload};
 
-/// The component as a file.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Wasm {
-    /// Its size.
-    pub(crate) bytes: u64,
-    /// Code by crate, in bytes, in a build that kept its names; data and the rest under `(data and types)`.
-    pub(crate) by_crate: BTreeMap<String, u64>,
-}
+use crate::contender::COMPONENT;
+use crate::figures::figures;
+use crate::load::Bench;
 
-/// What spin.toml names, in this target folder.
-fn path(target: &Path) -> Result<PathBuf> {
-    let manifest = std::fs::read_to_string(repository().join("spin.toml")).context("reading spin.toml")?;
-    let source = manifest.split("source = \"target/").nth(1).and_then(|rest| rest.split('"').next());
-    Ok(target.join(source.context("looking for `source` in spin.toml")?))
-}
+/// Where the component is in a target folder.
+const BUILT: &str = "wasm32-wasip2/release/nearest_replica_component.wasm";
 
-/// Weighs the wasm, and builds it once more with names to see what it is made of.
-pub(crate) fn measure() -> Result<Wasm> {
-    let bytes = std::fs::metadata(path(&repository().join("target"))?).context("looking for the wasm")?.len();
+/// Weighs the wasm, and builds it once more with names to see what it is made of: code by crate, the largest first, and
+/// data and the rest.
+pub(crate) fn measure(bench: &Bench) -> Result<()> {
+    let bytes = std::fs::metadata(repository().join("target").join(BUILT)).context("looking for the wasm")?.len();
     let target = repository().join("target/bench/names");
     let status = Command::new("cargo")
         .args(["build", "--locked", "--release", "--target", "wasm32-wasip2", "--package", "nearest-replica-component"])
@@ -38,11 +28,16 @@ pub(crate) fn measure() -> Result<Wasm> {
         .status()
         .context("building the component with names")?;
     ensure!(status.success(), "building the component with names: {status}");
-    let named = std::fs::read(path(&target)?).context("reading the component with names")?;
+    let named = std::fs::read(target.join(BUILT)).context("reading the component with names")?;
     let mut by_crate = by_crate(&named)?;
     let code: u64 = by_crate.values().sum();
     by_crate.insert("(data and types)".to_owned(), bytes.saturating_sub(code));
-    Ok(Wasm { bytes, by_crate })
+    let mut parts: Vec<_> = by_crate.into_iter().map(|(name, bytes)| (bytes, name)).collect();
+    parts.sort_unstable_by(|one, other| other.cmp(one));
+    for (bytes, name) in [(bytes, "in all".to_owned())].into_iter().chain(parts) {
+        bench.record(1, ["wasm", COMPONENT[0], &name], figures([("bytes", bytes as f64)]));
+    }
+    Ok(())
 }
 
 /// The code of a component by the crate that it comes from.
@@ -63,21 +58,19 @@ fn by_crate(component: &[u8]) -> Result<BTreeMap<String, u64>> {
             }
             Payload::CodeSectionEntry(body) => bodies.push(body.range().len()),
             Payload::CustomSection(section) => {
-                if let KnownCustom::Name(subsections) = section.as_known() {
-                    for subsection in subsections {
-                        if let Name::Function(functions) = subsection? {
-                            for function in functions {
-                                let function = function?;
-                                names.insert(function.index, function.name.to_owned());
-                            }
-                        }
+                let KnownCustom::Name(subsections) = section.as_known() else { continue };
+                for subsection in subsections {
+                    let Name::Function(functions) = subsection? else { continue };
+                    for function in functions {
+                        let function = function?;
+                        names.insert(function.index, crate_of(function.name));
                     }
                 }
             }
             Payload::End(_) => {
                 for (index, length) in (imported..).zip(std::mem::take(&mut bodies)) {
-                    let name = names.get(&index).map_or_else(|| "(no name)".to_owned(), |name| crate_of(name));
-                    *found.entry(name).or_insert(0) += u64::try_from(length)?;
+                    let name = names.get(&index).map_or("(no name)", String::as_str);
+                    *found.entry(name.to_owned()).or_insert(0) += u64::try_from(length)?;
                 }
             }
             _ => {}
@@ -109,7 +102,7 @@ mod tests {
     #[test]
     fn an_instance_begins_with_little_memory() {
         Host::InHouse.build_component().unwrap();
-        let component = std::fs::read(path(&repository().join("target")).unwrap()).unwrap();
+        let component = std::fs::read(repository().join("target").join(BUILT)).unwrap();
         let mut kib = Vec::new();
         for payload in Parser::new(0).parse_all(&component) {
             if let Payload::MemorySection(memories) = payload.unwrap() {
