@@ -16,6 +16,13 @@ struct Script {
     #[serde(default)]
     bookmark: String,
     steps: Vec<Step>,
+    /// Whether to end with a bookmark.
+    #[serde(default = "yes")]
+    mint: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -27,6 +34,8 @@ enum Step {
     /// One after the other; with `"trap"` in place of a statement the guest traps, with `"give-up"` the app fails, with
     /// `"swallow"` it takes no notice of the failures so far.
     Transaction(Vec<String>),
+    /// As an app would without the library: a connection to the given URL, and the statement on it.
+    ByHand(String),
     /// What a column of the first row is as an `i64`.
     Typed(String),
 }
@@ -36,7 +45,7 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     let arrived = Instant::now();
     let (parts, body) = request.into_parts();
     let script = if parts.method == Method::GET {
-        Script { bookmark: String::new(), steps: vec![Step::Read("SELECT 1".to_owned())] }
+        Script { bookmark: String::new(), steps: vec![Step::Read("SELECT 1".to_owned())], mint: false }
     } else {
         serde_json::from_slice(&body.bytes().await?).context("reading the script")?
     };
@@ -51,7 +60,7 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     }
     let candidate = results.last().and_then(|result| result["candidate"].as_str()).unwrap_or_default();
     let status = results.iter().filter_map(|result| result["status"].as_u64()).next_back().unwrap_or(200);
-    let bookmark = session.bookmark().await;
+    let bookmark = if script.mint { session.bookmark().await } else { String::new() };
     let body = json!({ "results": results, "bookmark": bookmark, "wrote": session.wrote() }).to_string();
     response(u16::try_from(status)?, candidate, &body)
 }
@@ -64,6 +73,7 @@ async fn run(session: &Session, step: &Step) -> Value {
         Step::Transaction(statements) => {
             return outcome(session.transaction(async |tx| all(tx, statements).await).await);
         }
+        Step::ByHand(statement) => return by_hand(statement).await.unwrap_or_else(|error| json!(format!("{error:#}"))),
         Step::Typed(statement) => {
             let read = session.read(statement, &[]).await;
             return outcome(read.and_then(|answer| {
@@ -78,6 +88,12 @@ async fn run(session: &Session, step: &Step) -> Value {
         }
         Err(problem) => failure(&problem),
     }
+}
+
+async fn by_hand(statement: &str) -> anyhow::Result<Value> {
+    let url = spin_sdk::variables::get("database_url").await?;
+    let rows = spin_sdk::pg::Connection::open(url).await?.query(statement, []).await?.collect().await?;
+    Ok(json!({ "rows": rows.len() }))
 }
 
 async fn all(transaction: &Transaction, statements: &[String]) -> Result<Value, Problem> {
