@@ -1,6 +1,10 @@
-//! What holds for every `DATABASE_URL`, judged by the parser that Spin uses, and by the one that browsers have.
+//! What holds for every `DATABASE_URL`, judged by the parser that Spin uses, and by the one that browsers have; for every
+//! bookmark, and for every request that writes.
 
-use nearest_replica::{CandidateKind, Config, Variables, candidates};
+use std::time::Instant;
+
+use futures::FutureExt;
+use nearest_replica::{CandidateKind, Config, Database, Variables, candidates};
 use proptest::prelude::*;
 use tokio_postgres::config::{Host, TargetSessionAttrs};
 use url::Url;
@@ -132,6 +136,53 @@ proptest! {
             let parsed = exposed.parse::<tokio_postgres::Config>();
             prop_assert!(parsed.is_ok(), "{} from {:?}: {:?}", exposed, text, parsed);
             prop_assert!(parsed.unwrap().get_hosts().iter().all(|host| matches!(host, Host::Tcp(_))), "{}", exposed);
+        }
+    }
+}
+
+/// Outside the primary region, with one candidate: nobody is asked anything when it is made.
+fn database() -> Database {
+    let config = config("postgres://ann:s3cret@direct.abc.flympg.net/app", "fra").expect("these are good");
+    Database::new(config).now_or_never().expect("it asks nobody")
+}
+
+/// What a session that has done nothing hands on.
+fn handed_on(database: &Database, bookmark: &str) -> String {
+    database.session(Instant::now(), bookmark).bookmark().now_or_never().expect("it asks nobody")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_client_sends_for_a_bookmark_is_short_and_plain_when_it_is_handed_on(
+        text in prop_oneof![any::<String>(), "1-[0-9a-fA-F+-]{0,60}", "1-until-[0-9a-f]{0,20}", "[0-9]-[a-z0-9-]{0,40}"],
+    ) {
+        let database = database();
+        let read = handed_on(&database, &text);
+        prop_assert!(read.len() <= 64 && read.bytes().all(|byte| byte.is_ascii_graphic()), "{:?} of {:?}", read, text);
+        prop_assert_eq!(handed_on(&database, &read), read);
+    }
+
+    #[test]
+    fn a_request_is_replayed_at_most_once_whatever_its_headers(
+        method in prop_oneof!["GET", "POST", "PUT", "DELETE", any::<String>()],
+        headers in proptest::collection::hash_map(
+            prop_oneof![
+                "fly-request-id", "fly-replay-src", "fly-replay-failed", "content-length", "transfer-encoding", "upgrade",
+                any::<String>(),
+            ],
+            prop_oneof!["[0-9]{0,9}", any::<String>()],
+            0..6,
+        ),
+    ) {
+        let database = database();
+        let replay = database.replay(&method, |name| headers.get(name).map(String::as_str));
+        if let Some((name, value)) = replay {
+            prop_assert_eq!(name, "fly-replay");
+            prop_assert!(value.starts_with("region=sjc;") && !value.contains(['\r', '\n']), "{}", value);
+            let guards = ["fly-replay-src", "fly-replay-failed", "transfer-encoding", "upgrade"];
+            prop_assert!(!guards.iter().any(|name| headers.contains_key(*name)), "{:?}", headers);
         }
     }
 }

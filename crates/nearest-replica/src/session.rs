@@ -208,8 +208,13 @@ impl Session {
                         return Ok(Answer { value, kind, reason: Reason::SameSession, tried });
                     }
                     Err(failure) => {
+                        let by_primary = kind == CandidateKind::Configured;
+                        let refused = by_primary && Recovery::after(&failure) == Recovery::Fail;
                         why = Some(Reason::after(&failure));
                         tried.push(Attempt { kind, failure });
+                        if refused {
+                            return self.refused(tried, statement, params).await;
+                        }
                     }
                 }
                 (Scope::Primary, None)
@@ -232,12 +237,22 @@ impl Session {
             }
             Err(mut no_answer) => {
                 tried.append(&mut no_answer.tried);
-                if is_read_only(&tried) {
-                    return self.write_after(tried, Reason::ReadThatWrites, statement, params).await;
-                }
-                Err(self.database.problem(NoAnswer { tried }, self.began))
+                self.refused(tried, statement, params).await
             }
         }
+    }
+
+    /// A read without an answer: it is a write, or there is none.
+    async fn refused(
+        &self,
+        tried: Vec<Attempt>,
+        statement: &str,
+        params: &[ParameterValue],
+    ) -> Result<Answer<Rows>, Problem> {
+        if is_read_only(&tried) {
+            return self.write_after(tried, Reason::ReadThatWrites, statement, params).await;
+        }
+        Err(self.database.problem(NoAnswer { tried }, self.began))
     }
 
     /// Returns when a server has seen what the session has.
@@ -325,8 +340,12 @@ impl Session {
                 Problem::OutcomeUnknown(no_answer)
             }
         };
-        self.database.log_problem(&problem, self.began);
+        self.log(&problem);
         problem
+    }
+
+    pub(crate) fn log(&self, problem: &Problem) {
+        self.database.log_problem(problem, self.began);
     }
 }
 

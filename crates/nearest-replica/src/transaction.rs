@@ -63,13 +63,18 @@ impl Session {
                     Err(failure) => Err(self.failed(failure, &[])),
                 }
             }
-            // The statement's own problem was for the app, which went on all the same.
+            // The app went on all the same.
             (Ok(_), Some(failure)) => {
                 transaction.roll_back().await;
-                Err(problem_of(failure))
+                let problem = problem_of(failure);
+                self.log(&problem);
+                Err(problem)
             }
-            (Err(problem), _) => {
+            (Err(problem), failed) => {
                 transaction.roll_back().await;
+                if let Some(failure) = failed {
+                    self.log(&problem_of(failure));
+                }
                 Err(problem)
             }
         }
