@@ -4,7 +4,7 @@
 //! region: the replica in the Machine's own region, the nearest replica, the primary. A [`Session`] is what one user does
 //! within one request: it reads from the first candidate that answers and has seen what the user has, and writes on the
 //! primary, once.
-#![doc = include_str!("../README.md")]
+#![cfg_attr(doc, doc = include_str!("../README.md"))]
 //!
 //! # How it is built
 //! `rules` are pure and tested natively; `spin` is all that touches Spin's interfaces; `instance` is what the requests of
