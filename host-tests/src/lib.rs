@@ -5,6 +5,8 @@ pub mod client;
 pub mod counting_proxy;
 pub mod fault;
 pub mod fly;
+#[cfg(feature = "in-house")]
+pub mod history;
 pub mod load;
 pub mod logs;
 pub mod machine;

@@ -1,14 +1,17 @@
 //! `make soak`: random faults and crowds from a printed seed under many clients, for a few minutes, and what became of it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use host_tests::fault::Fault;
+use host_tests::history::{Client, Drive, State, Summary, check, make_tables, serve_guest};
 use host_tests::load::{Load, Report, percentile, run_for};
-use host_tests::machine::Host;
+use host_tests::machine::{Host, Machine, Routes};
+use host_tests::postgres::PRIMARY;
 use host_tests::region::{DEADLINE, Options, PATIENCE, ReplicaRegion, is_home};
 use host_tests::wait::eventually;
 use nix::sys::signal::Signal;
@@ -61,6 +64,8 @@ const DISRUPTIONS: [Disruption; 8] = [
 struct Scenario {
     region: ReplicaRegion,
     load: Load,
+    /// What users write to and read from, beside the load: in the region, and in the primary's.
+    guests: [Machine; 2],
 }
 
 /// What happened to one disruption.
@@ -101,7 +106,9 @@ async fn soak(arguments: &Arguments) -> Result<()> {
         scenario.load.stop();
         outcome
     };
-    let (report, script) = futures::join!(scenario.load.run(scenario.region.machine.address(), clients), script);
+    let users = Drive::at(scenario.guest_addresses(), Client::Honest, seed);
+    let all = async { futures::join!(scenario.load.run(scenario.region.machine.address(), clients), script) };
+    let (calls, (report, script)) = users.run(all).await;
     let Script { healthy, episodes, crowds } = script?;
     let mut report = report?;
     let ratio = p99_ratio(&report, clients, healthy, &episodes);
@@ -116,15 +123,36 @@ async fn soak(arguments: &Arguments) -> Result<()> {
     let ratio = ratio.context("nobody came while the replica hung but those who waited for it")?;
     println!("p99 of the requests that did not pay for a hung replica: {ratio:.2} times the healthy p99");
     ensure!(ratio <= MOST_P99_RATIO, "a promise is broken: p99 was {ratio:.2} times the healthy one");
+    println!("users, beside that:\n{}", Summary::of(&calls));
+    let found = check(&calls, &scenario.end().await?);
+    ensure!(found.is_empty(), "a promise is broken: {}", host_tests::history::report(&found));
     println!("every promise was kept");
     Ok(())
 }
 
 impl Scenario {
     async fn new() -> Result<Self> {
-        let region =
-            ReplicaRegion::start(&Host::from_environment(), Options { crowds: true, ..Options::default() }).await?;
-        Ok(Self { region, load: Load::default() })
+        let host = Host::from_environment();
+        let region = ReplicaRegion::start(&host, Options { crowds: true, ..Options::default() }).await?;
+        make_tables(region.cluster.primary()).await?;
+        let private = vec![("fra".to_owned(), region.local.address())];
+        let configured = region.primary.address();
+        let here = Routes { configured, local: region.local.address(), nearest: None, private };
+        let there = Routes { local: configured, private: Vec::new(), ..here.clone() };
+        let guests = [serve_guest("fra", &here, &host).await?, serve_guest(PRIMARY, &there, &host).await?];
+        Ok(Self { region, load: Load::default(), guests })
+    }
+
+    fn guest_addresses(&self) -> Vec<(String, SocketAddr)> {
+        let regions = ["fra", PRIMARY].map(str::to_owned);
+        regions.into_iter().zip(self.guests.iter().map(Machine::address)).collect()
+    }
+
+    /// What is in the database when nobody serves any more.
+    async fn end(self) -> Result<State> {
+        let Self { region: ReplicaRegion { machine, cluster, .. }, guests, .. } = self;
+        drop((machine, guests));
+        State::at_the_end(cluster.primary()).await
     }
 
     /// A healthy stretch, then one disruption after another, with crowds in all but the first and in between.

@@ -6,6 +6,7 @@ mod faults;
 mod fixtures;
 mod fly;
 mod guestbook;
+mod history;
 mod host;
 mod load;
 mod map;

@@ -1,0 +1,147 @@
+//! Three regions, each with a Machine that serves the session guest, and with links of its own to the primary and to its
+//! replica.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::state::make_tables;
+use crate::fault::FaultProxy;
+use crate::machine::{Host, Machine, Routes, Setup, repository};
+use crate::postgres::{Cluster, PRIMARY, USER};
+use crate::wait::eventually;
+
+/// Where there are replicas.
+pub(super) const REPLICAS: [&str; 2] = ["fra", "syd"];
+
+/// A region, and where its Machine listens.
+pub type Address = (String, SocketAddr);
+
+/// The regions.
+pub struct Regions {
+    places: Vec<Place>,
+    cluster: Cluster,
+}
+
+struct Place {
+    region: &'static str,
+    machine: Machine,
+    primary: FaultProxy,
+    local: FaultProxy,
+}
+
+impl Regions {
+    /// Starts a cluster with these settings, and the Machines. Nobody has written anything.
+    ///
+    /// # Errors
+    /// When a part of it does not start.
+    pub async fn start(host: &Host, settings: &[(&str, &str)]) -> Result<Self> {
+        let cluster = Cluster::start_with(&REPLICAS, settings).await?;
+        make_tables(cluster.primary()).await?;
+        let mut places = Vec::new();
+        for region in REPLICAS.into_iter().chain([PRIMARY]) {
+            let primary = FaultProxy::before(cluster.primary().address()).await?;
+            let local = FaultProxy::before(cluster.server(region).address()).await?;
+            let private = vec![(region.to_owned(), local.address())];
+            let routes = Routes { configured: primary.address(), local: local.address(), nearest: None, private };
+            let machine = serve_guest(region, &routes, host).await?;
+            places.push(Place { region, machine, primary, local });
+        }
+        let regions = Self { places, cluster };
+        regions.wait_for_replicas().await?;
+        Ok(regions)
+    }
+
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.places.iter().map(|place| (place.region.to_owned(), place.machine.address())).collect()
+    }
+
+    /// The databases.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The links to the primary, one for each region.
+    pub fn links_to_primary(&self) -> impl Iterator<Item = &FaultProxy> {
+        self.places.iter().map(|place| &place.primary)
+    }
+
+    /// All links.
+    pub fn links(&self) -> impl Iterator<Item = &FaultProxy> {
+        self.places.iter().flat_map(|place| [&place.primary, &place.local])
+    }
+
+    /// Stops the replay of a region's replica.
+    ///
+    /// # Errors
+    /// When it goes on.
+    pub async fn pause(&self, region: &str) -> Result<()> {
+        let replica = self.cluster.server(region);
+        replica.ask("SELECT pg_wal_replay_pause()::text").await?;
+        eventually(Duration::from_secs(10), "the replay to be paused", async || {
+            (replica.ask("SELECT pg_get_wal_replay_pause_state()").await.ok()? == "paused").then_some(())
+        })
+        .await
+    }
+
+    /// Goes on with it.
+    ///
+    /// # Errors
+    /// When the replica does not answer.
+    pub async fn resume(&self, region: &str) -> Result<()> {
+        self.cluster.server(region).ask("SELECT pg_wal_replay_resume()::text").await.map(drop)
+    }
+
+    /// Waits until the replicas have replayed what the primary has now.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn wait_for_replicas(&self) -> Result<()> {
+        let lsn = self.cluster.primary().ask("SELECT pg_current_wal_flush_lsn()::text").await?;
+        for region in REPLICAS {
+            let question = format!("SELECT (pg_last_wal_replay_lsn() >= '{lsn}')::text");
+            let replica = self.cluster.server(region);
+            eventually(Duration::from_secs(30), &format!("`{region}` to replay {lsn}"), async || {
+                (replica.ask(&question).await.ok()? == "true").then_some(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// From now on all links to the primary lead to this server.
+    ///
+    /// # Errors
+    /// When a link cannot be laid again.
+    pub async fn lead_to(&mut self, region: &str) -> Result<()> {
+        let target = self.cluster.server(region).address();
+        for place in &mut self.places {
+            let address = place.primary.address();
+            // The one before gives its address back a moment after it was dropped.
+            place.primary = FaultProxy::before(target).await?;
+            let again = async || FaultProxy::at(address, target).await.ok();
+            place.primary = eventually(Duration::from_secs(10), "the address of a link to be free", again).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the Machines and their links, so that nothing can be written any more.
+    #[must_use]
+    pub fn close(self) -> Cluster {
+        self.cluster
+    }
+}
+
+/// A Machine in a region that plays scripts: what a [`Drive`](super::Drive) needs.
+///
+/// # Errors
+/// When it cannot be built, or does not start.
+pub async fn serve_guest(region: &str, routes: &Routes, host: &Host) -> Result<Machine> {
+    let manifest = repository().join("host-tests/session-guest/spin.toml");
+    let building = manifest.clone();
+    tokio::task::spawn_blocking(move || crate::spin::build(&building)).await.context("building the guest")??;
+    let setup = Setup::with_routes(region, USER, routes, host);
+    Machine::start(host, Setup { manifest: Some(manifest), ..setup }).await
+}
