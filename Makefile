@@ -13,7 +13,8 @@ up: setup
 test: setup
 	cargo test --locked --workspace
 
-# Random faults and crowds for three minutes under sixteen clients; SOAK_SECONDS, SOAK_SEED and SOAK_CLIENTS change that.
+# Random faults and crowds for three minutes under sixteen clients, and users whose history must add up; SOAK_SECONDS,
+# SOAK_SEED and SOAK_CLIENTS change that.
 soak: setup
 	cargo build --locked --workspace --bin soak
 	target/debug/soak
