@@ -1,7 +1,7 @@
 //! A session: what one user does within one request, and what was seen in the requests before it. Reads run on the
 //! nearest database that has seen as much as the session has, writes on the primary.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::database::Database;
@@ -60,7 +60,6 @@ enum Seen {
 /// Where the next read runs.
 enum Plan {
     Nearest,
-    NearestWith(Position),
     Same(CandidateKind, Connection),
     Primary(Reason),
 }
@@ -177,9 +176,17 @@ impl Session {
         match (&state.seen, state.bookmark) {
             (Seen::Server(kind, connection), _) => Plan::Same(*kind, connection.clone()),
             (Seen::Primary(_), _) => Plan::Primary(Reason::SameSession),
-            (Seen::Nothing, Bookmark::Nothing) => Plan::Nearest,
-            (Seen::Nothing, Bookmark::At(position)) => Plan::NearestWith(position),
+            (Seen::Nothing, Bookmark::Nothing | Bookmark::At(_)) => Plan::Nearest,
             (Seen::Nothing, Bookmark::Primary | Bookmark::Until(_)) => Plan::Primary(Reason::BookmarkPrimary),
+        }
+    }
+
+    /// What a database must have to answer; nothing where the session has been on the primary itself.
+    fn position(&self) -> Option<Position> {
+        let state = self.state.borrow();
+        match (&state.seen, state.bookmark) {
+            (Seen::Nothing | Seen::Server(..), Bookmark::At(position)) => Some(position),
+            (Seen::Primary(_), _) | (_, Bookmark::Nothing | Bookmark::Primary | Bookmark::Until(_)) => None,
         }
     }
 
@@ -192,12 +199,13 @@ impl Session {
         };
         let mut tried = Vec::new();
         let mut why = None;
-        let (scope, position) = match plan {
-            Plan::Nearest => (Scope::Any, None),
-            Plan::NearestWith(position) => (Scope::Any, Some(position)),
+        // The primary too is asked: `DATABASE_URL` may lead to a replica since a failover, or to the old primary.
+        let position = self.position();
+        let scope = match plan {
+            Plan::Nearest => Scope::Any,
             Plan::Primary(reason) => {
                 why = Some(reason);
-                (Scope::Primary, None)
+                Scope::Primary
             }
             Plan::Same(kind, connection) => {
                 // It may have gone since: leave time for the primary.
@@ -217,12 +225,16 @@ impl Session {
                         }
                     }
                 }
-                (Scope::Primary, None)
+                Scope::Primary
             }
         };
+        // One wait for all candidates.
+        let wait_until = Cell::new(None);
         let run = async |kind, connection: &Connection| {
             if let Some(position) = position {
-                self.wait_for(position, kind, connection).await?;
+                let until = wait_until.get().unwrap_or(Instant::now() + self.database.config().bookmark_wait);
+                wait_until.set(Some(until));
+                self.wait_for(position, until, kind, connection).await?;
             }
             query(connection).await
         };
@@ -258,9 +270,14 @@ impl Session {
     /// Returns when a server has seen what the session has.
     ///
     /// # Errors
-    /// [`Failure::Behind`] when it has not after a while.
-    async fn wait_for(&self, position: Position, kind: CandidateKind, connection: &Connection) -> Result<(), Failure> {
-        let end = Instant::now() + self.database.config().bookmark_wait;
+    /// [`Failure::Behind`] when it has not at `end`.
+    async fn wait_for(
+        &self,
+        position: Position,
+        end: Instant,
+        kind: CandidateKind,
+        connection: &Connection,
+    ) -> Result<(), Failure> {
         loop {
             let freshness = match check(position, connection).await {
                 Ok(freshness) => freshness,

@@ -155,7 +155,12 @@ async fn after_a_promotion_an_old_bookmark_is_renewed_and_the_old_primary_is_nev
     play(&new, &after.bookmark, &[see("after")]).await.assert_value(1);
     let stale = play(&old, &after.bookmark, &[see("after")]).await;
     assert_eq!(stale.problem(), ("database-behind", 503, ""), "{stale:?}");
-    assert_eq!(stale.answer.header("retry-after"), "", "the guest sends no headers of problems");
+    let asked = [serde_json::json!({ "read-from-primary": "SELECT count(*) FROM notes" })];
+    assert_eq!(
+        play(&old, &after.bookmark, &asked).await.problem().0,
+        "database-behind",
+        "it is not the primary any more"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
