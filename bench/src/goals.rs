@@ -2,12 +2,13 @@
 
 use host_tests::postgres::PRIMARY;
 
-use crate::contender::{COMPONENT, PER_REQUEST, RECIPE};
+use crate::contender::{COMPONENT, PER_REQUEST, RECIPE, REGION};
 use crate::figures::{multiple, ratio, spread};
 use crate::regions::{WITH, WITHOUT};
 use crate::report::{At, Report};
 use crate::verdict::Limit::{self, AtLeast, AtMost};
 use crate::verdict::Verdict;
+use crate::writes::{READ, READ_WITH_BOOKMARK, REPLAYED, WRITE, WRITE_BY_HAND};
 
 /// In words, of which row, which figure, as what, and its limit.
 type Goal = (&'static str, At<'static>, &'static str, As, Limit);
@@ -51,9 +52,11 @@ const PROTOCOL: At<'static> = ["protocol", BEST, "16"];
 const OTHERS: At<'static> = ["stalls|protocol|cost|fixed_rate", BEST, "*"];
 const FLOOR: As = OfRow(["regions", PRIMARY, WITH]);
 const TRIPS: As = OfFigure("distance_ms");
+const PLAIN_READ: As = OfRow(["writes", READ, REGION]);
+const BY_HAND: As = OfRow(["writes", WRITE_BY_HAND, REGION]);
 
 /// All of them, in the order of the report; those for a real Spin and for the recipe only where they were there.
-const GOALS: [Goal; 24] = [
+const GOALS: [Goal; 27] = [
     ("round trips before the answer, 16 clients", PROTOCOL, "round_trips", Itself, AtMost(2.2)),
     // Less would mean that the reads went somewhere else.
     ("round trips before the answer, 16 clients", PROTOCOL, "round_trips", Itself, AtLeast(1.99)),
@@ -79,6 +82,16 @@ const GOALS: [Goal; 24] = [
     ("fra without replicas: round trips of the distance", ["regions", "fra", WITHOUT], "p50_ms", TRIPS, AtMost(2.2)),
     ("syd: p50 with replicas, of the in-region floor", ["regions", "syd", WITH], "p50_ms", FLOOR, AtMost(2.0)),
     ("syd without replicas: round trips of the distance", ["regions", "syd", WITHOUT], "p50_ms", TRIPS, AtMost(2.2)),
+    // Two round trips more, to a database that is near.
+    ("read with a bookmark, of one without", ["writes", READ_WITH_BOOKMARK, REGION], "p50_ms", PLAIN_READ, AtMost(2.5)),
+    ("write, of the same by hand", ["writes", WRITE, REGION], "p50_ms", BY_HAND, AtMost(1.25)),
+    (
+        "write from fra, replayed: round trips of the distance",
+        ["replay", REPLAYED, REGION],
+        "p50_ms",
+        TRIPS,
+        AtMost(1.3),
+    ),
     ("size of the wasm in bytes", ["wasm", COMPONENT[0], "in all"], "bytes", Itself, AtMost(400_000.0)),
 ];
 
