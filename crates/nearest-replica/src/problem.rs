@@ -154,7 +154,9 @@ impl Problem {
             Self::Misconfigured(error) => Some(error.public()),
             Self::UnusableRow(error) => Some(error.to_string()),
             Self::RolledBack(_) => Some("nothing of it is there: repeat it as a whole".to_owned()),
-            Self::OutcomeUnknown(_) => Some("it happened or it did not: look before you repeat it".to_owned()),
+            Self::OutcomeUnknown(_) => Some(
+                "it happened, it did not, or it still may for some seconds: look then, before you repeat it".to_owned(),
+            ),
             Self::NotFound
             | Self::Unavailable(_)
             | Self::Behind(_)

@@ -27,7 +27,9 @@ use crate::spin::postgres::Connection;
 pub(crate) struct Reader {
     pub(crate) config: Config,
     pub(crate) targets: Vec<Target>,
-    /// `DATABASE_URL` as it was given, with a pool of its own for transactions.
+    /// `DATABASE_URL` as it was given, for writes.
+    pub(crate) write_url: DatabaseUrl,
+    /// The same with a pool of its own for transactions.
     pub(crate) transaction_url: DatabaseUrl,
     /// Whether it was logged already that a database does not say how far its log is.
     pub(crate) no_bookmarks_logged: Cell<bool>,
@@ -57,9 +59,12 @@ impl Reader {
         // A transaction that was left open ends with its request, wherever that went.
         let idle = config.deadline.as_millis().to_string();
         let given = targets.last().expect("there is always the given URL").candidate.url.clone();
+        // What may still happen after a time-out ends with it, also where the user has other `options`.
+        let statement = config.statement_timeout().as_millis().to_string();
+        let write_url = given.with_default_setting("statement_timeout", &statement);
         let transaction_url =
-            given.with_purpose("transaction").with_setting("idle_in_transaction_session_timeout", &idle);
-        Rc::new(Self { config, targets, transaction_url, no_bookmarks_logged: Cell::new(false) })
+            write_url.clone().with_purpose("transaction").with_setting("idle_in_transaction_session_timeout", &idle);
+        Rc::new(Self { config, targets, write_url, transaction_url, no_bookmarks_logged: Cell::new(false) })
     }
 
     /// Runs a statement on the best database that answers until `end`.

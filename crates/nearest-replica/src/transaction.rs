@@ -1,10 +1,11 @@
 //! Transactions, on connections that nothing else uses: Spin's pool hands a transaction that was left open on to the next
 //! request, so each begins with a ROLLBACK.
 
-use std::cell::RefCell;
-use std::time::Instant;
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
 
 use crate::instance::signal::spawn_later;
+use crate::instance::timer::timeout;
 use crate::outcome::{Attempt, NoAnswer};
 use crate::problem::Problem;
 use crate::rows::FromRow;
@@ -21,17 +22,29 @@ pub struct Transaction {
     end: Instant,
     /// Why it can only be rolled back.
     failed: RefCell<Option<Failure>>,
+    /// Statements that were begun and have not come to an end; also those that the app has given up.
+    open: Cell<usize>,
     guard: RollBackOnDrop,
 }
 
-/// A transaction that is given up, since its future was dropped, is rolled back all the same.
+/// How long a ROLLBACK may take that nobody waits for.
+const ROLL_BACK: Duration = Duration::from_secs(10);
+
+/// A transaction that is given up, since its future was dropped or its time is over, is rolled back all the same.
 struct RollBackOnDrop(RefCell<Option<Connection>>);
+
+impl RollBackOnDrop {
+    /// There is nothing left to roll back.
+    fn disarm(&self) {
+        self.0.take();
+    }
+}
 
 impl Drop for RollBackOnDrop {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
             spawn_later(async move {
-                let _ = connection.execute("ROLLBACK", &[]).await;
+                timeout(ROLL_BACK, connection.execute("ROLLBACK", &[])).await;
             });
         }
     }
@@ -50,19 +63,15 @@ impl Session {
     ) -> Result<T, Problem> {
         let transaction = self.begin().await?;
         let result = run(&transaction).await;
-        let failed = transaction.failed.borrow().clone();
-        match (result, failed) {
-            (Ok(value), None) => {
-                // Whatever comes of it, nothing is left to roll back.
-                transaction.guard.0.take();
-                match write::within(self.end, transaction.connection.execute("COMMIT", &[])).await {
-                    Ok(_) => {
-                        self.has_written(Some(transaction.connection.clone()));
-                        Ok(value)
-                    }
-                    Err(failure) => Err(self.failed(failure, &[])),
+        match (result, transaction.failure()) {
+            (Ok(value), None) => match write::within(self.end, transaction.connection.execute("COMMIT", &[])).await {
+                Ok(_) => {
+                    transaction.guard.disarm();
+                    self.has_written(Some(transaction.connection.clone()));
+                    Ok(value)
                 }
-            }
+                Err(failure) => Err(self.failed(failure, &[])),
+            },
             // The app went on all the same.
             (Ok(_), Some(failure)) => {
                 transaction.roll_back().await;
@@ -82,15 +91,16 @@ impl Session {
 
     async fn begin(&self) -> Result<Transaction, Problem> {
         let url = &self.database().reader().transaction_url;
+        self.release();
         let begin = async {
             let connection = write::open(url, self.end).await?;
+            let guard = RollBackOnDrop(RefCell::new(Some(connection.clone())));
             write::within(self.end, connection.execute("ROLLBACK", &[])).await?;
             write::within(self.end, connection.execute("BEGIN", &[])).await?;
-            Ok(connection)
+            Ok((connection, guard))
         };
-        let connection = begin.await.map_err(|failure| self.not_sent(failure, &[]))?;
-        let guard = RollBackOnDrop(RefCell::new(Some(connection.clone())));
-        Ok(Transaction { connection, end: self.end, failed: RefCell::new(None), guard })
+        let (connection, guard) = begin.await.map_err(|failure| self.not_sent(failure, &[]))?;
+        Ok(Transaction { connection, end: self.end, failed: RefCell::new(None), open: Cell::new(0), guard })
     }
 }
 
@@ -104,7 +114,9 @@ impl Transaction {
         if let Some(failure) = &*self.failed.borrow() {
             return Err(problem_of(failure.clone()));
         }
+        self.open.set(self.open.get() + 1);
         let rows = write::within(self.end, self.connection.query(statement, params)).await;
+        self.open.set(self.open.get() - 1);
         rows.map_err(|failure| {
             self.failed.replace(Some(failure.clone()));
             problem_of(failure)
@@ -119,17 +131,28 @@ impl Transaction {
         Ok(self.query(statement, params).await?.to_vec()?)
     }
 
+    /// Why it must not be committed, where that is so.
+    fn failure(&self) -> Option<Failure> {
+        let in_time = self.open.get() == 0 && Instant::now() < self.end;
+        self.failed.borrow().clone().or((!in_time).then_some(Failure::TimedOut))
+    }
+
+    /// Where this fails, it is tried again when the transaction is dropped.
     async fn roll_back(&self) {
-        if let Some(connection) = self.guard.0.take() {
-            // Where this fails, the server has ended the transaction, or ends it when it has been idle for long enough.
-            let _ = write::within(self.end, connection.execute("ROLLBACK", &[])).await;
+        if write::within(self.end, self.connection.execute("ROLLBACK", &[])).await.is_ok() {
+            self.guard.disarm();
         }
     }
 }
 
 /// COMMIT is not sent after a failure, so nothing of it is there, also where the connection was lost.
 fn problem_of(failure: Failure) -> Problem {
-    let outcome = Outcome::after(&failure);
+    let outcome = if matches!(failure, Failure::Unusable(_)) {
+        // What Spin cannot convert it cannot convert the next time either.
+        Outcome::RolledBack { retryable: false }
+    } else {
+        Outcome::after(&failure)
+    };
     let no_answer = NoAnswer { tried: vec![Attempt { kind: CandidateKind::Configured, failure }] };
     match outcome {
         Outcome::RolledBack { retryable: true } | Outcome::Unknown => Problem::RolledBack(no_answer),

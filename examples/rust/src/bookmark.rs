@@ -12,7 +12,7 @@ pub(crate) fn bookmark_of(headers: &HeaderMap) -> &str {
         let (name, value) = cookie.trim().split_once('=')?;
         (name == NAME).then_some(value)
     });
-    texts(NAME).chain(in_cookies).next().unwrap_or_default()
+    texts(NAME).chain(in_cookies).find(|bookmark| !bookmark.is_empty()).unwrap_or_default()
 }
 
 /// The cookie, for as long as a replica may reasonably lag: a day.

@@ -21,6 +21,8 @@ pub(crate) enum BadInput {
     TooLong(usize),
     ContentType(String),
     Json(String),
+    /// Which methods there are.
+    Method(&'static str),
     /// A field, and what it must be.
     Field(&'static str, usize),
 }
@@ -61,14 +63,16 @@ fn from_form(body: &[u8]) -> Fields {
 
 /// A text that the schema takes. Postgres has no place for a NUL in one.
 fn text(field: &'static str, value: &str, longest: usize) -> Result<String, BadInput> {
-    let value = value.trim();
+    // A browser counts a line break as one character, and sends two.
+    let value = value.trim().replace("\r\n", "\n");
     let fits = (1..=longest).contains(&value.chars().count()) && !value.contains('\0');
-    if fits { Ok(value.to_owned()) } else { Err(BadInput::Field(field, longest)) }
+    if fits { Ok(value) } else { Err(BadInput::Field(field, longest)) }
 }
 
 impl BadInput {
     pub(crate) fn status(&self) -> u16 {
         match self {
+            Self::Method(_) => 405,
             Self::TooLong(_) => 413,
             Self::ContentType(_) => 415,
             Self::Unreadable | Self::Json(_) | Self::Field(..) => 400,
@@ -80,6 +84,7 @@ impl fmt::Display for BadInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable => f.write_str("the body did not arrive: send it again"),
+            Self::Method(allowed) => write!(f, "this path has other methods: use {allowed}"),
             Self::TooLong(longest) => write!(f, "the body is too long: send at most {longest} bytes"),
             Self::ContentType(found) => {
                 write!(f, "the content type is {found:?}: send application/json or application/x-www-form-urlencoded")

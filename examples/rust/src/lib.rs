@@ -10,8 +10,8 @@ mod reply;
 
 use std::time::Instant;
 
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use nearest_replica::{Database, Problem, Session};
-use spin_sdk::http::body::IncomingBodyExt;
 use spin_sdk::http::{IntoResponse, Method, Request};
 
 use crate::bookmark::{bookmark_of, is_https};
@@ -47,20 +47,36 @@ async fn answer(request: Request, arrived: Instant) -> Result<Reply, Failure> {
             } else {
                 Reply::json(200, &listed.value)
             };
-            return Ok(reply.served_by(&database, &listed));
+            reply.served_by(&database, &listed)
         }
         (&Method::POST, id) if !wants_html => {
             if let Some((name, value)) = database.replay("POST", header) {
                 return Ok(Reply::empty(409).with(name, value));
             }
-            let bytes = body.bytes().await.map_err(|_| BadInput::Unreadable)?;
+            let length = header("content-length").and_then(|length| length.parse().ok());
+            if length.is_some_and(|length: usize| length > LONGEST_BODY) {
+                return Err(BadInput::TooLong(LONGEST_BODY).into());
+            }
+            let body = Limited::new(body, LONGEST_BODY).collect().await;
+            let bytes = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => BadInput::TooLong(LONGEST_BODY),
+                None => BadInput::Unreadable,
+            })?;
+            let bytes = bytes.to_bytes();
             let input = Input::parse(header("content-type").unwrap_or_default(), &bytes, LONGEST_BODY)?;
             write(&session, &database, id, &input).await.unwrap_or_else(Reply::from)
         }
-        (method, _) => return Err(Problem::MethodNotAllowed(method.to_string()).into()),
+        (_, id) => {
+            return Err(BadInput::Method(match (id, wants_html) {
+                (None, true) => "GET, HEAD",
+                (None, false) => "GET, HEAD, POST",
+                (Some(_), _) => "POST",
+            })
+            .into());
+        }
     };
-    // After a write, and after one that may have happened.
-    if !session.wrote() {
+    // After a write, after one that may have happened, and where the guest's own is of no use.
+    if !session.bookmark_is_due() {
         return Ok(reply);
     }
     Ok(reply.remembering(&session.bookmark().await, is_https(&parts.uri, &parts.headers)))

@@ -96,7 +96,8 @@ impl From<Failure> for Reply {
                     "type": kind, "title": "This cannot be written into the guestbook",
                     "status": bad.status(), "detail": bad.to_string(),
                 });
-                (bad.status(), None, body.to_string())
+                let allow = if let BadInput::Method(allowed) = bad { Some(("allow", allowed)) } else { None };
+                (bad.status(), allow, body.to_string())
             }
         };
         let reply = Self::new(status, "application/problem+json", body);

@@ -2,6 +2,9 @@
 //! as JSON. `GET /` is one read.
 #![cfg(target_family = "wasm")]
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -32,7 +35,7 @@ enum Step {
     ReadFromPrimary(String),
     Write(String),
     /// One after the other; with `"trap"` in place of a statement the guest traps, with `"give-up"` the app fails, with
-    /// `"swallow"` it takes no notice of the failures so far.
+    /// `"swallow"` it takes no notice of the failures so far, with `"abandon"` it begins a statement and does not wait.
     Transaction(Vec<String>),
     /// As an app would without the library: a connection to the given URL, and the statement on it.
     ByHand(String),
@@ -104,6 +107,10 @@ async fn all(transaction: &Transaction, statements: &[String]) -> Result<Value, 
             "trap" => std::process::abort(),
             "give-up" => return Err(Problem::NotFound),
             "swallow" => failed = None,
+            "abandon" => {
+                let mut begun = pin!(transaction.query("SELECT 1 / 0", &[]));
+                poll_fn(|cx| Poll::Ready(begun.as_mut().poll(cx).is_ready())).await;
+            }
             statement => match transaction.query(statement, &[]).await {
                 Ok(rows) => last = rows,
                 Err(problem) => failed = Some(problem),

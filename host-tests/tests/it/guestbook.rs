@@ -95,6 +95,10 @@ async fn a_guest_sees_what_they_have_written_on_the_next_page_wherever_that_is_r
         assert!(!others.body.contains("hello"), "it has not been replayed: {others:?}");
     }
 
+    let renewed = get_with(&book.fra, "/", &[("cookie", "bookmark=nonsense")]).await;
+    assert_eq!(renewed.header("database-reason"), "bookmark-primary");
+    assert!(renewed.header("set-cookie").starts_with("bookmark=1-"), "it would cost each page a detour: {renewed:?}");
+
     let bookmark = signed.header("bookmark");
     let headers = [("content-type", JSON), ("bookmark", bookmark), ("x-forwarded-proto", "https")];
     let edited = send(&book.syd, "/entries/1", &headers, r#"{"name":"Ann","message":"changed"}"#).await;
@@ -131,13 +135,18 @@ async fn every_bad_input_is_named_with_what_to_send_instead() {
     }
     let good = r#"{"name":"Ann","message":"x"}"#;
     let json = [("content-type", JSON)];
-    for (path, status, name) in [
-        ("/entries/7", 404, "not-found"),
-        ("/entries/x", 404, "not-found"),
-        ("/x", 404, "not-found"),
-        ("/", 405, "method-not-allowed"),
-    ] {
+    for (path, status, name) in
+        [("/entries/7", 404, "not-found"), ("/entries/x", 404, "not-found"), ("/x", 404, "not-found")]
+    {
         assert_problem(&send(&book.fra, path, &json, good).await, status, name);
+    }
+    for (method, path, allowed) in [
+        (Method::POST, "/", "GET, HEAD"),
+        (Method::PUT, "/entries", "GET, HEAD, POST"),
+        (Method::GET, "/entries/1", "POST"),
+    ] {
+        let answer = book.fra.client().await.unwrap().send(method, path).await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, allowed), "{path}: {answer:?}");
     }
     assert_eq!(book.entries().await, "0");
 

@@ -178,6 +178,20 @@ async fn the_only_database_left_is_no_answer_where_it_is_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_does_not_answer_for_the_primary_where_database_url_leads_to_one() {
+    let playground = Playground::new().await;
+    let replica = playground.cluster.server("fra").address();
+    let machine = playground.machine_for(&format!("postgres://{USER}@{replica}/postgres")).await;
+    let asked = [serde_json::json!({ "read-from-primary": "SELECT 1" })];
+    let (plain, from_primary) = ([read("SELECT 1")], &asked);
+    for bookmark in ["primary", "1-until-1", "nonsense"] {
+        assert_eq!(play(&machine, bookmark, &plain).await.problem(), ("database-behind", 503, ""), "{bookmark}");
+    }
+    assert_eq!(play(&machine, "", from_primary).await.problem(), ("database-behind", 503, ""));
+    assert_eq!(play(&machine, "", &plain).await.last().0, "configured", "who asks for nothing reads");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_a_database_does_not_say_how_far_it_is_a_writer_reads_from_the_primary_for_a_while() {
     let playground = Playground::new().await;
     let primary = playground.primary();

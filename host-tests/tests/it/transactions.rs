@@ -31,6 +31,7 @@ async fn nothing_of_a_transaction_is_there_that_failed() {
         (transaction(&[ONE, "SELECT 1 / 0", TWO]), ("statement-failed", 500, "22012")),
         // COMMIT would say no error, and roll back.
         (transaction(&[ONE, "SELECT 1 / 0", "swallow"]), ("statement-failed", 500, "22012")),
+        (transaction(&[ONE, "abandon"]), ("rolled-back", 409, "")),
         (transaction(&[ONE, "give-up"]), ("not-found", 404, "")),
         (transaction(&[ONE, "INSERT INTO later VALUES (1)"]), ("statement-failed", 500, "23505")),
         (transaction(&[ONE, "SELECT pg_terminate_backend(pg_backend_pid())"]), ("rolled-back", 409, "57P01")),

@@ -71,6 +71,21 @@ async fn only_the_primary_may_say_no() {
     assert!(!ddl.wrote);
 }
 
+/// More than Spin's pool has connections: who waits for a second one must not hold the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sessions_that_write_twice_do_not_wait_for_each_other() {
+    let playground = Playground::new().await;
+    let fra = playground.machine("fra").await;
+    let twice = async |number: usize| {
+        let steps = [add(&format!("one {number}")), transaction(&["SELECT 1"]), add(&format!("two {number}"))];
+        play(&fra, "", &steps).await
+    };
+    for played in futures::future::join_all((0..100).map(twice)).await {
+        assert!(played.results.iter().all(|result| result["problem"].is_null()), "{played:?}");
+    }
+    assert_eq!((playground.count("one").await, playground.count("two").await), ("100".into(), "100".into()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_write_is_rolled_back_and_says_why() {
     let playground = Playground::new().await;

@@ -37,7 +37,6 @@ pub(crate) struct Lease {
     checkout: Duration,
     /// From when on no other request may use it.
     ends: Cell<Instant>,
-    poisoned: Cell<bool>,
     /// Whether a request has come since the last tick, or was still using it then.
     used: Cell<bool>,
 }
@@ -48,7 +47,7 @@ impl Lease {
     }
 
     fn is_fresh(&self, now: Instant) -> bool {
-        !self.poisoned.get() && now < self.ends.get()
+        !self.connection.is_poisoned() && now < self.ends.get()
     }
 
     /// Keeps the connection for the requests to come, until the lease ends or none has come for a tick or two. Not where
@@ -69,11 +68,6 @@ impl Lease {
             self.is_fresh(now) && self.used.replace(in_use)
         })
         .await;
-    }
-
-    /// Keeps later requests off this connection: it saw an error or a time-out.
-    pub(crate) fn poison(&self) {
-        self.poisoned.set(true);
     }
 }
 
@@ -195,8 +189,8 @@ fn open(url: DatabaseUrl, lease: Duration) -> Open {
         let began = Instant::now();
         let connection = Connection::open(&url).await?;
         let opened = Instant::now();
-        let (poisoned, used) = (Cell::new(false), Cell::new(true));
-        Ok(Rc::new(Lease { connection, checkout: opened - began, ends: Cell::new(opened + lease), poisoned, used }))
+        let (ends, used) = (Cell::new(opened + lease), Cell::new(true));
+        Ok(Rc::new(Lease { connection, checkout: opened - began, ends, used }))
     })
 }
 

@@ -107,12 +107,14 @@ impl Target {
         };
         let began = Instant::now();
         let outcome = timeout_at(end, run(lease.connection())).await.ok_or(OUT_OF_TIME)?;
-        let value = outcome.map_err(retry)?;
-        guard.0 = None;
-        if origin == Origin::Opened {
-            Rc::clone(&lease).keep(began.elapsed()).await;
+        // To lag is no fault of the connection.
+        if matches!(outcome, Ok(_) | Err(Failure::Behind)) {
+            guard.0 = None;
+            if origin == Origin::Opened {
+                Rc::clone(&lease).keep(began.elapsed()).await;
+            }
         }
-        Ok(value)
+        outcome.map_err(retry)
     }
 
     /// On the shared one all the same where its open, given up before, comes first.
@@ -166,7 +168,7 @@ struct PoisonOnDrop<'a>(Option<&'a Lease>);
 impl Drop for PoisonOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(lease) = self.0 {
-            lease.poison();
+            lease.connection().poison();
         }
     }
 }

@@ -102,7 +102,7 @@ impl Position {
         Self { system, timeline, lsn }
     }
 
-    /// From what [`Position::MINT`] returns: system identifier, timeline and LSN as the server prints them.
+    /// From system identifier, timeline and LSN as the server prints them.
     pub(crate) fn parse(system: &str, timeline: &str, lsn: &str) -> Option<Self> {
         let (high, low) = lsn.split_once('/')?;
         let (high, low) = (u32::from_str_radix(high, 16).ok()?, u32::from_str_radix(low, 16).ok()?);
@@ -110,13 +110,14 @@ impl Position {
         Some(Self::new(system.parse().ok()?, timeline.parse().ok()?, lsn))
     }
 
-    /// How far this server is, after everything that the session has done on it.
+    /// Whether this server is a replica, and how far it is after everything that the session has done on it.
     ///
     /// On the primary the insert position: with `synchronous_commit = off` a commit is visible before it is flushed. The
     /// timeline out of the name of the log file: `pg_control_checkpoint()` still has the old one for seconds after a
     /// promotion. A replica is asked for the higher of two, since each lags in its own way; one that is too low makes a
     /// bookmark of another timeline, which costs a detour.
-    pub(crate) const MINT: &str = "SELECT (SELECT system_identifier FROM pg_control_system())::text,
+    pub(crate) const MINT: &str =
+        "SELECT pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system())::text,
         (CASE WHEN pg_is_in_recovery()
             THEN (SELECT greatest(c.timeline_id, r.min_recovery_end_timeline)
                   FROM pg_control_checkpoint() c, pg_control_recovery() r)

@@ -143,6 +143,14 @@ impl DatabaseUrl {
         self
     }
 
+    /// The same unless the user has said something about this setting.
+    pub(crate) fn with_default_setting(self, setting: &str, value: &str) -> Self {
+        if self.parameters.get("options").is_some_and(|options| options.contains(setting)) {
+            return self;
+        }
+        self.with_setting(setting, value)
+    }
+
     /// The same address with another `application_name`, and so a pool of its own in Spin.
     pub(crate) fn with_purpose(mut self, purpose: &str) -> Self {
         let name = self.parameters.get("application_name").unwrap_or_default();

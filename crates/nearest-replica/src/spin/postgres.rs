@@ -1,5 +1,6 @@
 //! Spin's Postgres interface with our own failures: the only file that touches `spin_sdk::pg`.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 #[cfg(test)]
@@ -19,7 +20,12 @@ pub struct Rows {
 
 /// A connection out of Spin's pool; it goes back when the last clone is dropped.
 #[derive(Clone)]
-pub(crate) struct Connection(Rc<pg::Connection>);
+pub(crate) struct Connection(Rc<Shared>);
+
+struct Shared {
+    connection: pg::Connection,
+    poisoned: Cell<bool>,
+}
 
 impl Connection {
     /// Takes a connection out of the pool that Spin keeps for exactly this URL, or opens one. Waits without bound.
@@ -28,12 +34,22 @@ impl Connection {
     /// Spin tells why only as text.
     pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, Failure> {
         let opened = pg::Connection::open(url.expose_secret()).await;
-        opened.map(|connection| Self(Rc::new(connection))).map_err(|error| match error {
+        let shared = |connection| Self(Rc::new(Shared { connection, poisoned: Cell::new(false) }));
+        opened.map(shared).map_err(|error| match error {
             pg::Error::PgError(PgError::ConnectionFailed(text)) => Failure::from_open(&text),
             // Spin could not read `allowed_outbound_hosts`.
             pg::Error::PgError(PgError::Other(text)) => Failure::NotPermitted(text),
             other @ (pg::Error::Decode(_) | pg::Error::PgError(_)) => failure(other),
         })
+    }
+
+    /// Keeps later requests off this connection: it saw an error or a time-out.
+    pub(crate) fn poison(&self) {
+        self.0.poisoned.set(true);
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.0.poisoned.get()
     }
 
     /// Runs one statement and tells how many rows it returned or changed. Cheaper than taking the rows: the host hands over
@@ -42,7 +58,7 @@ impl Connection {
     /// # Errors
     /// By SQLSTATE where the server has spoken.
     pub(crate) async fn execute(&self, statement: &str, params: &[ParameterValue]) -> Result<u64, Failure> {
-        self.0.execute(statement, params.to_vec()).await.map_err(failure)
+        self.0.connection.execute(statement, params.to_vec()).await.map_err(failure)
     }
 
     /// Runs one statement and collects its rows. An error after the first row counts as well: it comes only with the
@@ -51,7 +67,7 @@ impl Connection {
     /// # Errors
     /// By SQLSTATE where the server has spoken.
     pub(crate) async fn query(&self, statement: &str, params: &[ParameterValue]) -> Result<Rows, Failure> {
-        let mut result = self.0.query(statement, params.to_vec()).await.map_err(failure)?;
+        let mut result = self.0.connection.query(statement, params.to_vec()).await.map_err(failure)?;
         let mut rows = Vec::new();
         while let Some(row) = result.rows().next().await {
             rows.push(row);

@@ -1,13 +1,19 @@
 //! A session: what one user does within one request, and what was seen in the requests before it. Reads run on the
 //! nearest database that has seen as much as the session has, writes on the primary.
 
-use std::cell::{Cell, RefCell};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+mod bookmark;
+mod state;
+mod write;
 
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use self::state::{LONGEST_UNTIL_MS, Seen, State, now};
 use crate::database::Database;
+use crate::instance::target::role;
 use crate::instance::timer::pause;
 use crate::outcome::{Answer, Attempt, NoAnswer};
-use crate::position::{check, mint};
+use crate::position::{check, tells_nothing};
 use crate::problem::Problem;
 use crate::read::Scope;
 use crate::rows::FromRow;
@@ -17,16 +23,13 @@ use crate::rules::candidates::CandidateKind;
 use crate::rules::failure::Failure;
 use crate::rules::reason::Reason;
 use crate::rules::recovery::Recovery;
+use crate::rules::role::Role;
 use crate::rules::sqlstate::SqlState;
-use crate::rules::write::Outcome;
 use crate::spin::postgres::{Connection, ParameterValue, Rows};
-use crate::write;
+use crate::write::within;
 
 /// Between two looks at a replica that has not replayed enough yet.
 const POLL: Duration = Duration::from_millis(20);
-
-/// For how long a session reads from the primary after a write to a database that does not say how far its log is.
-const WITHOUT_POSITIONS: Duration = Duration::from_secs(10);
 
 /// One user within one request: begun by [`Database::session`].
 ///
@@ -37,24 +40,6 @@ pub struct Session {
     pub(crate) end: Instant,
     began: Instant,
     state: RefCell<State>,
-}
-
-struct State {
-    /// What the session was begun with.
-    bookmark: Bookmark,
-    /// Where it has read or written since.
-    seen: Seen,
-    wrote: bool,
-}
-
-/// Where a session has been.
-#[derive(Clone)]
-enum Seen {
-    Nothing,
-    /// One server: the same as long as it is the same connection. A name may lead to several.
-    Server(CandidateKind, Connection),
-    /// The primary; with the connection of the last write.
-    Primary(Option<Connection>),
 }
 
 /// Where the next read runs.
@@ -71,7 +56,12 @@ impl Database {
     /// a bookmark costs a detour at most.
     #[must_use]
     pub fn session(&self, started: Instant, bookmark: &str) -> Session {
-        let state = State { bookmark: Bookmark::parse(bookmark), seen: Seen::Nothing, wrote: false };
+        let mut bookmark = Bookmark::parse(bookmark);
+        // Of a clock that is wrong, or made up.
+        if matches!(bookmark, Bookmark::Until(at) if at > now() + LONGEST_UNTIL_MS) {
+            bookmark = Bookmark::Primary;
+        }
+        let state = State { bookmark, foreign: false, seen: Seen::Nothing, wrote: false };
         let end = answer_by(started, self.config().deadline);
         Session { database: self.clone(), end, began: Instant::now(), state: RefCell::new(state) }
     }
@@ -118,55 +108,6 @@ impl Session {
         Ok(self.write(statement, params).await?.value.to_vec()?)
     }
 
-    /// Whether the session has written, or may have.
-    #[must_use]
-    pub fn wrote(&self) -> bool {
-        self.state.borrow().wrote
-    }
-
-    /// What to begin the user's next session with, so that it sees what this one has seen: at most 64 ASCII characters,
-    /// nothing secret. Asks the database where the session has last been, in two round trips, so call it once, at the end,
-    /// and only where it is needed: after a write.
-    pub async fn bookmark(&self) -> String {
-        let (bookmark, seen, wrote) = {
-            let state = self.state.borrow();
-            (state.bookmark, state.seen.clone(), state.wrote)
-        };
-        if let Bookmark::Until(at) = bookmark
-            && at > now()
-        {
-            return bookmark.to_string();
-        }
-        let minted = match seen {
-            Seen::Nothing => return bookmark.to_string(),
-            Seen::Server(_, connection) => write::within(self.end, mint(&connection)).await,
-            Seen::Primary(connection) => self.mint_on_primary(connection).await,
-        };
-        match minted {
-            Ok(position) => Bookmark::At(position).to_string(),
-            Err(failure) if Recovery::after(&failure) == Recovery::Fail => {
-                self.database.log_no_bookmarks(&failure);
-                if wrote { until(WITHOUT_POSITIONS).to_string() } else { String::new() }
-            }
-            Err(_) if wrote => until(self.database.config().deadline).to_string(),
-            Err(_) => Bookmark::Primary.to_string(),
-        }
-    }
-
-    async fn mint_on_primary(&self, connection: Option<Connection>) -> Result<Position, Failure> {
-        if let Some(connection) = connection
-            && let Ok(position) = write::within(self.end, mint(&connection)).await
-        {
-            return Ok(position);
-        }
-        let run = async |_, connection: &Connection| mint(connection).await;
-        let answer = self.database.reader().answer(self.end, Scope::Primary, run).await;
-        answer.map(|answer| answer.value).map_err(|mut no_answer| {
-            let last = no_answer.tried.pop();
-            last.map_or(Failure::TimedOut, |attempt| attempt.failure)
-        })
-    }
-
     pub(crate) fn database(&self) -> &Database {
         &self.database
     }
@@ -211,11 +152,12 @@ impl Session {
                 // It may have gone since: leave time for the primary.
                 let now = Instant::now();
                 let half = now + self.end.saturating_duration_since(now) / 2;
-                match write::within(half, query(&connection)).await {
+                match within(half, query(&connection)).await {
                     Ok(value) => {
                         return Ok(Answer { value, kind, reason: Reason::SameSession, tried });
                     }
                     Err(failure) => {
+                        connection.poison();
                         let by_primary = kind == CandidateKind::Configured;
                         let refused = by_primary && Recovery::after(&failure) == Recovery::Fail;
                         why = Some(Reason::after(&failure));
@@ -228,6 +170,9 @@ impl Session {
                 Scope::Primary
             }
         };
+        // `DATABASE_URL` may lead to a replica, of which nobody knows what it has not replayed. A session that has just
+        // written there knows better.
+        let must_be_primary = scope == Scope::Primary && why != Some(Reason::SameSession);
         // One wait for all candidates.
         let wait_until = Cell::new(None);
         let run = async |kind, connection: &Connection| {
@@ -235,6 +180,9 @@ impl Session {
                 let until = wait_until.get().unwrap_or(Instant::now() + self.database.config().bookmark_wait);
                 wait_until.set(Some(until));
                 self.wait_for(position, until, kind, connection).await?;
+            }
+            if must_be_primary && role(connection).await? == Role::Replica {
+                return Err(Failure::Behind);
             }
             query(connection).await
         };
@@ -281,13 +229,16 @@ impl Session {
         loop {
             let freshness = match check(position, connection).await {
                 Ok(freshness) => freshness,
-                // It does not say. Of all, the primary is sure to have it.
-                Err(failure) if Recovery::after(&failure) == Recovery::Fail => {
+                // Of all, the primary is sure to have it.
+                Err(failure) if tells_nothing(&failure) => {
                     self.database.log_no_bookmarks(&failure);
                     Freshness::ForeignPrimary
                 }
                 Err(failure) => return Err(failure),
             };
+            if matches!(freshness, Freshness::ForeignReplica | Freshness::ForeignPrimary) {
+                self.state.borrow_mut().foreign = true;
+            }
             match freshness {
                 Freshness::Fresh => return Ok(()),
                 Freshness::ForeignPrimary if kind == CandidateKind::Configured => return Ok(()),
@@ -309,67 +260,6 @@ impl Session {
             };
         }
     }
-
-    async fn write_after(
-        &self,
-        tried: Vec<Attempt>,
-        reason: Reason,
-        statement: &str,
-        params: &[ParameterValue],
-    ) -> Result<Answer<Rows>, Problem> {
-        let opened = write::open(&self.database.reader().primary().candidate.url, self.end).await;
-        let connection = opened.map_err(|failure| self.not_sent(failure, &tried))?;
-        match write::within(self.end, connection.query(statement, params)).await {
-            Ok(value) => {
-                self.has_written(Some(connection));
-                let answer = Answer { value, kind: CandidateKind::Configured, reason, tried };
-                self.database.log_fallback(&answer, None, self.began);
-                Ok(answer)
-            }
-            Err(failure) => Err(self.failed(failure, &tried)),
-        }
-    }
-
-    /// After a write, or one that may have happened.
-    pub(crate) fn has_written(&self, connection: Option<Connection>) {
-        let mut state = self.state.borrow_mut();
-        state.wrote = true;
-        state.seen = Seen::Primary(connection);
-    }
-
-    /// Nothing was sent.
-    pub(crate) fn not_sent(&self, failure: Failure, tried: &[Attempt]) -> Problem {
-        self.database.problem(NoAnswer { tried: and(tried, failure) }, self.began)
-    }
-
-    /// What is known about a write that failed after it was sent.
-    pub(crate) fn failed(&self, failure: Failure, tried: &[Attempt]) -> Problem {
-        let outcome = Outcome::after(&failure);
-        let no_answer = NoAnswer { tried: and(tried, failure) };
-        let problem = match outcome {
-            Outcome::RolledBack { retryable: true } => Problem::RolledBack(no_answer),
-            Outcome::RolledBack { retryable: false } | Outcome::NotSent => Problem::StatementFailed(no_answer),
-            Outcome::ReadOnly => Problem::PrimaryReadOnly(no_answer),
-            Outcome::Unknown => {
-                self.has_written(None);
-                // The server ends a statement before the deadline of its request is over.
-                self.state.borrow_mut().bookmark = until(self.database.config().deadline);
-                Problem::OutcomeUnknown(no_answer)
-            }
-        };
-        self.log(&problem);
-        problem
-    }
-
-    pub(crate) fn log(&self, problem: &Problem) {
-        self.database.log_problem(problem, self.began);
-    }
-}
-
-fn and(tried: &[Attempt], failure: Failure) -> Vec<Attempt> {
-    let mut tried = tried.to_vec();
-    tried.push(Attempt { kind: CandidateKind::Configured, failure });
-    tried
 }
 
 /// Whether the primary has refused a read since it writes.
@@ -377,15 +267,4 @@ fn is_read_only(tried: &[Attempt]) -> bool {
     tried.last().is_some_and(|last| {
         last.kind == CandidateKind::Configured && last.failure.sqlstate() == Some(SqlState::READ_ONLY_SQL_TRANSACTION)
     })
-}
-
-/// From the primary, for as long.
-fn until(wait: Duration) -> Bookmark {
-    Bookmark::Until(now() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX / 2))
-}
-
-/// Milliseconds since 1970.
-fn now() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }

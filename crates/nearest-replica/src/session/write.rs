@@ -1,0 +1,82 @@
+//! A write in a session, and what the session knows afterwards.
+
+use super::Session;
+use super::state::{Seen, until, until_final};
+use crate::outcome::{Answer, Attempt, NoAnswer};
+use crate::problem::Problem;
+use crate::rules::candidates::CandidateKind;
+use crate::rules::failure::Failure;
+use crate::rules::reason::Reason;
+use crate::rules::write::Outcome;
+use crate::spin::postgres::{Connection, ParameterValue, Rows};
+use crate::write::{open, within};
+
+impl Session {
+    /// Lets go of the connection of the last write: who waits for another one must not hold one.
+    pub(crate) fn release(&self) {
+        if let Seen::Primary(connection) = &mut self.state.borrow_mut().seen {
+            connection.take();
+        }
+    }
+
+    pub(super) async fn write_after(
+        &self,
+        tried: Vec<Attempt>,
+        reason: Reason,
+        statement: &str,
+        params: &[ParameterValue],
+    ) -> Result<Answer<Rows>, Problem> {
+        self.release();
+        let opened = open(&self.database.reader().write_url, self.end).await;
+        let connection = opened.map_err(|failure| self.not_sent(failure, &tried))?;
+        match within(self.end, connection.query(statement, params)).await {
+            Ok(value) => {
+                self.has_written(Some(connection));
+                let answer = Answer { value, kind: CandidateKind::Configured, reason, tried };
+                self.database.log_fallback(&answer, None, self.began);
+                Ok(answer)
+            }
+            Err(failure) => Err(self.failed(failure, &tried)),
+        }
+    }
+
+    /// After a write, or one that may have happened.
+    pub(crate) fn has_written(&self, connection: Option<Connection>) {
+        let mut state = self.state.borrow_mut();
+        state.wrote = true;
+        state.seen = Seen::Primary(connection);
+    }
+
+    /// Nothing was sent.
+    pub(crate) fn not_sent(&self, failure: Failure, tried: &[Attempt]) -> Problem {
+        self.database.problem(NoAnswer { tried: and(tried, failure) }, self.began)
+    }
+
+    /// What is known about a write that failed after it was sent.
+    pub(crate) fn failed(&self, failure: Failure, tried: &[Attempt]) -> Problem {
+        let outcome = Outcome::after(&failure);
+        let no_answer = NoAnswer { tried: and(tried, failure) };
+        let problem = match outcome {
+            Outcome::RolledBack { retryable: true } => Problem::RolledBack(no_answer),
+            Outcome::RolledBack { retryable: false } | Outcome::NotSent => Problem::StatementFailed(no_answer),
+            Outcome::ReadOnly => Problem::PrimaryReadOnly(no_answer),
+            Outcome::Unknown => {
+                self.has_written(None);
+                self.state.borrow_mut().bookmark = until(until_final(self.database.config()));
+                Problem::OutcomeUnknown(no_answer)
+            }
+        };
+        self.log(&problem);
+        problem
+    }
+
+    pub(crate) fn log(&self, problem: &Problem) {
+        self.database.log_problem(problem, self.began);
+    }
+}
+
+fn and(tried: &[Attempt], failure: Failure) -> Vec<Attempt> {
+    let mut tried = tried.to_vec();
+    tried.push(Attempt { kind: CandidateKind::Configured, failure });
+    tried
+}
