@@ -11,6 +11,7 @@ use crate::rules::error::ConfigError;
 use crate::rules::failure::Failure;
 use crate::rules::recovery::Recovery;
 use crate::rules::sqlstate::SqlState;
+use crate::rules::write::Outcome;
 
 /// Every way in which a request can end without a 2xx.
 #[derive(Debug)]
@@ -70,6 +71,18 @@ impl From<NoAnswer> for Problem {
             (true, _) => Self::StatementFailed(no_answer),
             (false, true) => Self::Behind(no_answer),
             (false, false) => Self::Unavailable(no_answer),
+        }
+    }
+}
+
+impl Problem {
+    /// What is known about a write that failed.
+    pub(crate) fn of_write(outcome: Outcome, no_answer: NoAnswer) -> Self {
+        match outcome {
+            Outcome::RolledBack { retryable: true } => Self::RolledBack(no_answer),
+            Outcome::RolledBack { retryable: false } | Outcome::NotSent => Self::StatementFailed(no_answer),
+            Outcome::ReadOnly => Self::PrimaryReadOnly(no_answer),
+            Outcome::Unknown => Self::OutcomeUnknown(no_answer),
         }
     }
 }

@@ -147,16 +147,11 @@ impl Transaction {
 
 /// COMMIT is not sent after a failure, so nothing of it is there, also where the connection was lost.
 fn problem_of(failure: Failure) -> Problem {
-    let outcome = if matches!(failure, Failure::Unusable(_)) {
+    let mut outcome = Outcome::after(&failure);
+    if outcome == Outcome::Unknown {
         // What Spin cannot convert it cannot convert the next time either.
-        Outcome::RolledBack { retryable: false }
-    } else {
-        Outcome::after(&failure)
-    };
-    let no_answer = NoAnswer { tried: vec![Attempt { kind: CandidateKind::Configured, failure }] };
-    match outcome {
-        Outcome::RolledBack { retryable: true } | Outcome::Unknown => Problem::RolledBack(no_answer),
-        Outcome::RolledBack { retryable: false } | Outcome::NotSent => Problem::StatementFailed(no_answer),
-        Outcome::ReadOnly => Problem::PrimaryReadOnly(no_answer),
+        outcome = Outcome::RolledBack { retryable: !matches!(failure, Failure::Unusable(_)) };
     }
+    let tried = vec![Attempt { kind: CandidateKind::Configured, failure }];
+    Problem::of_write(outcome, NoAnswer { tried })
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::instance::timer::{pause, timeout_at};
+use crate::instance::timer::{halfway_to, pause, timeout_at};
 use crate::rules::database_url::DatabaseUrl;
 use crate::rules::failure::Failure;
 use crate::spin::postgres::Connection;
@@ -23,8 +23,7 @@ pub(crate) async fn open(url: &DatabaseUrl, end: Instant) -> Result<Connection, 
             return Err(last);
         }
         // Spin's pool may hand out a connection on which a statement is stuck, and waits for it: leave time for another.
-        let half = now + (end - now) / 2;
-        match timeout_at(half.max(now + BETWEEN_OPENS).min(end), Connection::open(url)).await {
+        match timeout_at(halfway_to(end).max(now + BETWEEN_OPENS).min(end), Connection::open(url)).await {
             Some(Ok(connection)) => return Ok(connection),
             Some(Err(failure @ Failure::NotPermitted(_))) => return Err(failure),
             Some(Err(failure)) => last = failure,

@@ -78,12 +78,7 @@ impl Regions {
     /// # Errors
     /// When it goes on.
     pub async fn pause(&self, region: &str) -> Result<()> {
-        let replica = self.cluster.server(region);
-        replica.ask("SELECT pg_wal_replay_pause()::text").await?;
-        eventually(Duration::from_secs(10), "the replay to be paused", async || {
-            (replica.ask("SELECT pg_get_wal_replay_pause_state()").await.ok()? == "paused").then_some(())
-        })
-        .await
+        self.cluster.server(region).pause_replay().await
     }
 
     /// Goes on with it.
@@ -91,7 +86,7 @@ impl Regions {
     /// # Errors
     /// When the replica does not answer.
     pub async fn resume(&self, region: &str) -> Result<()> {
-        self.cluster.server(region).ask("SELECT pg_wal_replay_resume()::text").await.map(drop)
+        self.cluster.server(region).resume_replay().await
     }
 
     /// Waits until the replicas have replayed what the primary has now.

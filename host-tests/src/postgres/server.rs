@@ -129,6 +129,26 @@ impl Server {
         ask(&self.connect().await?, statement).await
     }
 
+    /// Stops the replay of a replica.
+    ///
+    /// # Errors
+    /// When it goes on.
+    pub async fn pause_replay(&self) -> Result<()> {
+        self.ask("SELECT pg_wal_replay_pause()::text").await?;
+        eventually(Duration::from_secs(10), "the replay to be paused", async || {
+            (self.ask("SELECT pg_get_wal_replay_pause_state()").await.ok()? == "paused").then_some(())
+        })
+        .await
+    }
+
+    /// Goes on with it.
+    ///
+    /// # Errors
+    /// When the replica does not answer.
+    pub async fn resume_replay(&self) -> Result<()> {
+        self.ask("SELECT pg_wal_replay_resume()::text").await.map(drop)
+    }
+
     /// Sends a signal to the postmaster: SIGSTOP, SIGCONT, SIGKILL, SIGINT (fast shutdown) or SIGQUIT (immediate).
     ///
     /// # Errors

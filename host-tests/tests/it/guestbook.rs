@@ -67,7 +67,7 @@ async fn get_with(machine: &Machine, path: &str, headers: &[(&str, &str)]) -> An
 async fn a_guest_sees_what_they_have_written_on_the_next_page_wherever_that_is_read() {
     let book = guestbook().await;
     for region in ["fra", "syd"] {
-        book.cluster.server(region).ask("SELECT pg_wal_replay_pause()::text").await.unwrap();
+        book.cluster.server(region).pause_replay().await.unwrap();
     }
     let empty = get(&book.fra).await;
     assert!(is_home(empty.header("database-candidate")) && empty.header("content-type").starts_with("text/html"));

@@ -78,16 +78,11 @@ impl Playground {
 
     /// Stops the replay of a region's replica.
     pub(crate) async fn pause(&self, region: &str) {
-        let replica = self.cluster.server(region);
-        replica.ask("SELECT pg_wal_replay_pause()::text").await.unwrap();
-        let paused = eventually(DEADLINE, "the replay to be paused", async || {
-            (replica.ask("SELECT pg_get_wal_replay_pause_state()").await.ok()? == "paused").then_some(())
-        });
-        paused.await.unwrap();
+        self.cluster.server(region).pause_replay().await.unwrap();
     }
 
     pub(crate) async fn resume(&self, region: &str) {
-        self.cluster.server(region).ask("SELECT pg_wal_replay_resume()::text").await.unwrap();
+        self.cluster.server(region).resume_replay().await.unwrap();
     }
 
     /// How many notes there are with this text.

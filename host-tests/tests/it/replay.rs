@@ -54,7 +54,7 @@ impl Behind {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_replayed_in_the_primary_region_and_seen_at_home() {
     let behind = behind().await;
-    behind.book.cluster.server("fra").ask("SELECT pg_wal_replay_pause()::text").await.unwrap();
+    behind.book.cluster.server("fra").pause_replay().await.unwrap();
     let written = post(behind.edge, &[]).await;
     assert_eq!((written.status.as_u16(), written.header("machine-region")), (201, "sjc"), "{written:?}");
     assert_eq!(written.header("fly-replay"), "");

@@ -10,7 +10,7 @@ use futures::future::{Either, select};
 
 use super::breaker::SharedBreaker;
 use super::connection::{Lease, Origin, SharedConnection};
-use super::timer::timeout_at;
+use super::timer::{halfway_to, timeout_at};
 use crate::rules::budget::Place;
 use crate::rules::candidates::Candidate;
 use crate::rules::database_url::DatabaseUrl;
@@ -146,10 +146,6 @@ impl Target {
 pub(crate) async fn role(connection: &Connection) -> Result<Role, Failure> {
     let rows = connection.execute(Role::STATEMENT, &[]).await?;
     Role::from_rows(rows).ok_or_else(|| Failure::Unusable(format!("{} has returned {rows} rows", Role::STATEMENT)))
-}
-
-fn halfway_to(end: Instant) -> Instant {
-    end - end.saturating_duration_since(Instant::now()) / 2
 }
 
 /// Where to try a statement again after a failure; a slow one where it holds up nobody.

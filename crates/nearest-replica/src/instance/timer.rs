@@ -121,6 +121,11 @@ impl Timer {
     }
 }
 
+/// Where half of the time that is left is over.
+pub(crate) fn halfway_to(end: Instant) -> Instant {
+    end - end.saturating_duration_since(Instant::now()) / 2
+}
+
 /// Waits.
 pub(crate) async fn pause(duration: Duration) {
     timeout(duration, pending::<()>()).await;

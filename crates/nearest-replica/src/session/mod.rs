@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use self::state::{LONGEST_UNTIL_MS, Seen, State, now};
 use crate::database::Database;
 use crate::instance::target::role;
-use crate::instance::timer::pause;
+use crate::instance::timer::{halfway_to, pause};
 use crate::outcome::{Answer, Attempt, NoAnswer};
 use crate::position::{check, tells_nothing};
 use crate::problem::Problem;
@@ -132,12 +132,8 @@ impl Session {
     }
 
     async fn read_by(&self, plan: Plan, statement: &str, params: &[ParameterValue]) -> Result<Answer<Rows>, Problem> {
-        let used = RefCell::new(None);
-        let query = async |connection: &Connection| {
-            let rows = connection.query(statement, params).await?;
-            used.replace(Some(connection.clone()));
-            Ok(rows)
-        };
+        let query =
+            async |connection: &Connection| Ok((connection.query(statement, params).await?, connection.clone()));
         let mut tried = Vec::new();
         let mut why = None;
         // The primary too is asked: `DATABASE_URL` may lead to a replica since a failover, or to the old primary.
@@ -150,12 +146,8 @@ impl Session {
             }
             Plan::Same(kind, connection) => {
                 // It may have gone since: leave time for the primary.
-                let now = Instant::now();
-                let half = now + self.end.saturating_duration_since(now) / 2;
-                match within(half, query(&connection)).await {
-                    Ok(value) => {
-                        return Ok(Answer { value, kind, reason: Reason::SameSession, tried });
-                    }
+                match within(halfway_to(self.end), query(&connection)).await {
+                    Ok((value, _)) => return Ok(Answer { value, kind, reason: Reason::SameSession, tried }),
                     Err(failure) => {
                         connection.poison();
                         let by_primary = kind == CandidateKind::Configured;
@@ -187,11 +179,10 @@ impl Session {
             query(connection).await
         };
         match self.database.reader().answer(self.end, scope, run).await {
-            Ok(mut answer) => {
-                tried.append(&mut answer.tried);
-                answer.tried = tried;
-                answer.reason = why.unwrap_or(answer.reason);
-                self.remember(answer.kind, used.take());
+            Ok(Answer { value: (value, connection), kind, reason, tried: more }) => {
+                tried.extend(more);
+                let answer = Answer { value, kind, reason: why.unwrap_or(reason), tried };
+                self.remember(kind, connection);
                 self.database.log_fallback(&answer, None, self.began);
                 Ok(answer)
             }
@@ -250,14 +241,11 @@ impl Session {
         }
     }
 
-    fn remember(&self, kind: CandidateKind, connection: Option<Connection>) {
+    fn remember(&self, kind: CandidateKind, connection: Connection) {
         let mut state = self.state.borrow_mut();
         // What was written is newer than any read.
         if !matches!(state.seen, Seen::Primary(_)) {
-            state.seen = match connection {
-                Some(connection) => Seen::Server(kind, connection),
-                None => Seen::Primary(None),
-            };
+            state.seen = Seen::Server(kind, connection);
         }
     }
 }

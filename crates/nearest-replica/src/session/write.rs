@@ -55,17 +55,11 @@ impl Session {
     /// What is known about a write that failed after it was sent.
     pub(crate) fn failed(&self, failure: Failure, tried: &[Attempt]) -> Problem {
         let outcome = Outcome::after(&failure);
-        let no_answer = NoAnswer { tried: and(tried, failure) };
-        let problem = match outcome {
-            Outcome::RolledBack { retryable: true } => Problem::RolledBack(no_answer),
-            Outcome::RolledBack { retryable: false } | Outcome::NotSent => Problem::StatementFailed(no_answer),
-            Outcome::ReadOnly => Problem::PrimaryReadOnly(no_answer),
-            Outcome::Unknown => {
-                self.has_written(None);
-                self.state.borrow_mut().bookmark = until(until_final(self.database.config()));
-                Problem::OutcomeUnknown(no_answer)
-            }
-        };
+        if outcome == Outcome::Unknown {
+            self.has_written(None);
+            self.state.borrow_mut().bookmark = until(until_final(self.database.config()));
+        }
+        let problem = Problem::of_write(outcome, NoAnswer { tried: and(tried, failure) });
         self.log(&problem);
         problem
     }
