@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 
@@ -56,14 +56,11 @@ impl Reader {
             let refreshes = targets.iter().map(|target| -> Task<'_> { Box::pin(target.breaker.refresh()) });
             refreshes.collect::<FuturesUnordered<_>>().collect::<()>().await;
         }
-        // A transaction that was left open ends with its request, wherever that went.
-        let idle = config.deadline.as_millis().to_string();
         let given = targets.last().expect("there is always the given URL").candidate.url.clone();
         // What may still happen after a time-out ends with it, also where the user has other `options`.
         let statement = config.statement_timeout().as_millis().to_string();
         let write_url = given.with_default_setting("statement_timeout", &statement);
-        let transaction_url =
-            write_url.clone().with_purpose("transaction").with_setting("idle_in_transaction_session_timeout", &idle);
+        let transaction_url = for_transactions(&write_url, config.deadline);
         Rc::new(Self { config, targets, write_url, transaction_url, no_bookmarks_logged: Cell::new(false) })
     }
 
@@ -77,6 +74,23 @@ impl Reader {
         end: Instant,
         scope: Scope,
         run: impl AsyncFn(CandidateKind, &Connection) -> Result<T, Failure>,
+    ) -> Result<Answer<T>, NoAnswer> {
+        let attempt = async |target: &Target, budget, place| {
+            let run = async |connection: &Connection| run(target.candidate.kind, connection).await;
+            target.attempt(&run, budget, place, self.config.lease).await
+        };
+        self.first_that_answers(end, scope, attempt).await
+    }
+
+    /// The same for an attempt of the caller's own, which is told how long it may take.
+    ///
+    /// # Errors
+    /// As [`Reader::answer`].
+    pub(crate) async fn first_that_answers<T>(
+        self: &Rc<Self>,
+        end: Instant,
+        scope: Scope,
+        attempt: impl AsyncFn(&Target, Duration, Place) -> Result<T, Failure>,
     ) -> Result<Answer<T>, NoAnswer> {
         let (order, main) = match scope {
             Scope::Any => self.order().await,
@@ -99,8 +113,7 @@ impl Reader {
             }
             let place = Place::of(position, main, order.len());
             let budget = place.time(left, self.config.deadline);
-            let run = async |connection: &Connection| run(kind, connection).await;
-            match target.attempt(&run, budget, place, self.config.lease).await {
+            match attempt(target, budget, place).await {
                 Ok(value) => {
                     target.breaker.record_success().await;
                     let is_first = std::ptr::eq(target, &self.targets[0]);
@@ -169,4 +182,11 @@ impl Reader {
             Some(Err(_)) | None => target.breaker.record_failure().await,
         }
     }
+}
+
+/// The same address with a pool of its own, where a transaction that was left open ends with its request, wherever that
+/// went.
+pub(crate) fn for_transactions(url: &DatabaseUrl, deadline: Duration) -> DatabaseUrl {
+    let idle = deadline.as_millis().to_string();
+    url.clone().with_purpose("transaction").with_setting("idle_in_transaction_session_timeout", &idle)
 }

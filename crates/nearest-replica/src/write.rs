@@ -8,7 +8,7 @@ use crate::rules::failure::Failure;
 use crate::spin::postgres::Connection;
 
 /// Between two attempts to open a connection.
-const BETWEEN_OPENS: Duration = Duration::from_millis(100);
+pub(crate) const BETWEEN_OPENS: Duration = Duration::from_millis(100);
 
 /// A fresh connection, so that a failure on it is not that of a connection that was closed long before. Tried again until
 /// `end`: nothing has been sent yet.

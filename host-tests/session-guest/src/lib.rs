@@ -37,6 +37,8 @@ enum Step {
     /// One after the other; with `"trap"` in place of a statement the guest traps, with `"give-up"` the app fails, with
     /// `"swallow"` it takes no notice of the failures so far, with `"abandon"` it begins a statement and does not wait.
     Transaction(Vec<String>),
+    /// The same, reading.
+    ReadTransaction(Vec<String>),
     /// As an app would without the library: a connection to the given URL, and the statement on it.
     ByHand(String),
     /// What a column of the first row is as an `i64`.
@@ -76,6 +78,9 @@ async fn run(session: &Session, step: &Step) -> Value {
         Step::Transaction(statements) => {
             return outcome(session.transaction(async |tx| all(tx, statements).await).await);
         }
+        Step::ReadTransaction(statements) => {
+            return answered(session.read_transaction(async |tx| all(tx, statements).await).await);
+        }
         Step::ByHand(statement) => return by_hand(statement).await.unwrap_or_else(|error| json!(format!("{error:#}"))),
         Step::Typed(statement) => {
             let read = session.read(statement, &[]).await;
@@ -85,9 +90,13 @@ async fn run(session: &Session, step: &Step) -> Value {
             }));
         }
     };
+    answered(answer.and_then(|answer| answer.try_map(|value| Ok(rows(&value)))))
+}
+
+fn answered(answer: Result<Answer<Value>, Problem>) -> Value {
     match answer {
         Ok(Answer { value, kind, reason, .. }) => {
-            json!({ "rows": rows(&value), "candidate": kind.name(), "reason": reason.name() })
+            json!({ "rows": value, "candidate": kind.name(), "reason": reason.name() })
         }
         Err(problem) => failure(&problem),
     }

@@ -153,6 +153,10 @@ pub(crate) fn transaction(statements: &[&str]) -> Value {
     json!({ "transaction": statements })
 }
 
+pub(crate) fn read_transaction(statements: &[&str]) -> Value {
+    json!({ "read-transaction": statements })
+}
+
 /// Adds a note.
 pub(crate) fn add(note: &str) -> Value {
     write(&format!("INSERT INTO notes (note) VALUES ('{note}')"))

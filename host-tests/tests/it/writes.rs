@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use host_tests::fault::{Fault, FaultProxy};
 use host_tests::machine::{Machine, Routes, Setup};
 use host_tests::postgres::USER;
@@ -223,24 +224,18 @@ async fn a_guest_that_traps_in_a_transaction_leaves_nothing_open_and_hands_nothi
         let _ = send(&fra, "", &[transaction(&["INSERT INTO notes (note) VALUES ('trap')", "trap"])]).await;
     }
     let open = "SELECT count(*)::text FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
-    for round in 0..100 {
-        let played = play(
-            &fra,
-            "",
-            &[
-                transaction(&[&format!("INSERT INTO notes (note) VALUES ('good {round}')")]),
-                add(&format!("alone {round}")),
-                see("trap"),
-            ],
-        )
-        .await;
+    let request = async |number: u32| {
+        let good = format!("INSERT INTO notes (note) VALUES ('good {number}')");
+        let steps = [transaction(&[&good]), add(&format!("alone {number}")), see("trap")];
+        let played = play(&fra, "", &steps).await;
         played.assert_value(0);
         assert!(played.results.iter().all(|result| result["problem"].is_null()), "{played:?}");
-    }
+    };
+    futures::stream::iter(0..1_000).map(request).buffer_unordered(8).collect::<()>().await;
     let closed = eventually(2 * DEADLINE, "the open transactions to end", async || {
         (playground.primary().ask(open).await.ok()? == "0").then_some(())
     });
     closed.await.unwrap();
     let counted = (playground.count("trap").await, playground.count("good").await, playground.count("alone").await);
-    assert_eq!(counted, ("0".into(), "100".into(), "100".into()));
+    assert_eq!(counted, ("0".into(), "1000".into(), "1000".into()));
 }

@@ -27,7 +27,7 @@ pub(crate) struct Target {
     pub(crate) role_mismatch_logged: Cell<bool>,
     shared: Rc<SharedConnection>,
     /// What reads run on takes no writes, on the primary neither: a read may be run again.
-    read_url: DatabaseUrl,
+    pub(crate) read_url: DatabaseUrl,
     /// For a connection out of another pool than the shared one.
     isolated_url: DatabaseUrl,
 }

@@ -2,34 +2,29 @@
 //! nearest database that has seen as much as the session has, writes on the primary.
 
 mod bookmark;
+mod requirement;
 mod state;
 mod write;
 
-use std::cell::{Cell, RefCell};
-use std::time::{Duration, Instant};
+use std::cell::RefCell;
+use std::time::Instant;
 
+use self::requirement::Requirement;
 use self::state::{LONGEST_UNTIL_MS, Seen, State, now};
 use crate::database::Database;
-use crate::instance::target::role;
-use crate::instance::timer::{halfway_to, pause};
+use crate::instance::timer::halfway_to;
 use crate::outcome::{Answer, Attempt, NoAnswer};
-use crate::position::{check, tells_nothing};
 use crate::problem::Problem;
 use crate::read::Scope;
 use crate::rows::FromRow;
-use crate::rules::bookmark::{Bookmark, Freshness, Position};
+use crate::rules::bookmark::{Bookmark, Position};
 use crate::rules::budget::answer_by;
 use crate::rules::candidates::CandidateKind;
-use crate::rules::failure::Failure;
 use crate::rules::reason::Reason;
 use crate::rules::recovery::Recovery;
-use crate::rules::role::Role;
 use crate::rules::sqlstate::SqlState;
 use crate::spin::postgres::{Connection, ParameterValue, Rows};
 use crate::write::within;
-
-/// Between two looks at a replica that has not replayed enough yet.
-const POLL: Duration = Duration::from_millis(20);
 
 /// One user within one request: begun by [`Database::session`].
 ///
@@ -38,7 +33,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct Session {
     database: Database,
     pub(crate) end: Instant,
-    began: Instant,
+    pub(crate) began: Instant,
     state: RefCell<State>,
 }
 
@@ -165,17 +160,9 @@ impl Session {
         // `DATABASE_URL` may lead to a replica, of which nobody knows what it has not replayed. A session that has just
         // written there knows better.
         let must_be_primary = scope == Scope::Primary && why != Some(Reason::SameSession);
-        // One wait for all candidates.
-        let wait_until = Cell::new(None);
+        let requirement = Requirement::new(position, must_be_primary);
         let run = async |kind, connection: &Connection| {
-            if let Some(position) = position {
-                let until = wait_until.get().unwrap_or(Instant::now() + self.database.config().bookmark_wait);
-                wait_until.set(Some(until));
-                self.wait_for(position, until, kind, connection).await?;
-            }
-            if must_be_primary && role(connection).await? == Role::Replica {
-                return Err(Failure::Behind);
-            }
+            self.require(&requirement, kind, connection).await?;
             query(connection).await
         };
         match self.database.reader().answer(self.end, scope, run).await {
@@ -206,42 +193,7 @@ impl Session {
         Err(self.database.problem(NoAnswer { tried }, self.began))
     }
 
-    /// Returns when a server has seen what the session has.
-    ///
-    /// # Errors
-    /// [`Failure::Behind`] when it has not at `end`.
-    async fn wait_for(
-        &self,
-        position: Position,
-        end: Instant,
-        kind: CandidateKind,
-        connection: &Connection,
-    ) -> Result<(), Failure> {
-        loop {
-            let freshness = match check(position, connection).await {
-                Ok(freshness) => freshness,
-                // Of all, the primary is sure to have it.
-                Err(failure) if tells_nothing(&failure) => {
-                    self.database.log_no_bookmarks(&failure);
-                    Freshness::ForeignPrimary
-                }
-                Err(failure) => return Err(failure),
-            };
-            if matches!(freshness, Freshness::ForeignReplica | Freshness::ForeignPrimary) {
-                self.state.borrow_mut().foreign = true;
-            }
-            match freshness {
-                Freshness::Fresh => return Ok(()),
-                Freshness::ForeignPrimary if kind == CandidateKind::Configured => return Ok(()),
-                Freshness::Behind if Instant::now() < end => pause(POLL).await,
-                Freshness::Behind | Freshness::ForeignReplica | Freshness::ForeignPrimary => {
-                    return Err(Failure::Behind);
-                }
-            }
-        }
-    }
-
-    fn remember(&self, kind: CandidateKind, connection: Connection) {
+    pub(crate) fn remember(&self, kind: CandidateKind, connection: Connection) {
         let mut state = self.state.borrow_mut();
         // What was written is newer than any read.
         if !matches!(state.seen, Seen::Primary(_)) {

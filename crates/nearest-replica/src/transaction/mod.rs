@@ -1,11 +1,12 @@
-//! Transactions, on connections that nothing else uses: Spin's pool hands a transaction that was left open on to the next
-//! request, so each begins with a ROLLBACK.
+//! Transactions, on connections that nothing else uses: all of it or nothing on the primary.
+
+mod begin;
+mod read;
 
 use std::cell::{Cell, RefCell};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::instance::signal::spawn_later;
-use crate::instance::timer::timeout;
+use self::begin::{RollBackOnDrop, begin};
 use crate::outcome::{Attempt, NoAnswer};
 use crate::problem::Problem;
 use crate::rows::FromRow;
@@ -16,7 +17,7 @@ use crate::session::Session;
 use crate::spin::postgres::{Connection, ParameterValue, Rows};
 use crate::write;
 
-/// An open transaction on the primary: see [`Session::transaction`].
+/// An open transaction: see [`Session::transaction`] and [`Session::read_transaction`].
 pub struct Transaction {
     connection: Connection,
     end: Instant,
@@ -25,29 +26,6 @@ pub struct Transaction {
     /// Statements that were begun and have not come to an end; also those that the app has given up.
     open: Cell<usize>,
     guard: RollBackOnDrop,
-}
-
-/// How long a ROLLBACK may take that nobody waits for.
-const ROLL_BACK: Duration = Duration::from_secs(10);
-
-/// A transaction that is given up, since its future was dropped or its time is over, is rolled back all the same.
-struct RollBackOnDrop(RefCell<Option<Connection>>);
-
-impl RollBackOnDrop {
-    /// There is nothing left to roll back.
-    fn disarm(&self) {
-        self.0.take();
-    }
-}
-
-impl Drop for RollBackOnDrop {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            spawn_later(async move {
-                timeout(ROLL_BACK, connection.execute("ROLLBACK", &[])).await;
-            });
-        }
-    }
 }
 
 impl Session {
@@ -92,19 +70,16 @@ impl Session {
     async fn begin(&self) -> Result<Transaction, Problem> {
         let url = &self.database().reader().transaction_url;
         self.release();
-        let begin = async {
-            let connection = write::open(url, self.end).await?;
-            let guard = RollBackOnDrop(RefCell::new(Some(connection.clone())));
-            write::within(self.end, connection.execute("ROLLBACK", &[])).await?;
-            write::within(self.end, connection.execute("BEGIN", &[])).await?;
-            Ok((connection, guard))
-        };
-        let (connection, guard) = begin.await.map_err(|failure| self.not_sent(failure, &[]))?;
-        Ok(Transaction { connection, end: self.end, failed: RefCell::new(None), open: Cell::new(0), guard })
+        let begun = begin(self.end, async || write::open(url, self.end).await, async |_| Ok(()), "BEGIN").await;
+        Ok(Transaction::new(begun.map_err(|failure| self.not_sent(failure, &[]))?, self.end))
     }
 }
 
 impl Transaction {
+    fn new((connection, guard): (Connection, RollBackOnDrop), end: Instant) -> Self {
+        Self { connection, end, failed: RefCell::new(None), open: Cell::new(0), guard }
+    }
+
     /// Runs one statement in the transaction.
     ///
     /// # Errors
