@@ -9,8 +9,7 @@ mod write;
 use std::cell::RefCell;
 use std::time::Instant;
 
-use self::requirement::Requirement;
-use self::state::{LONGEST_UNTIL_MS, Seen, State, now};
+use self::state::{LONGEST_UNTIL_MS, Requirement, Seen, State, now};
 use crate::database::Database;
 use crate::instance::timer::halfway_to;
 use crate::outcome::{Answer, Attempt, NoAnswer};

@@ -1,10 +1,9 @@
 //! What a database must be to answer a session: checked on the very connection that its statements will run on.
 
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::Session;
-use super::state::{Seen, now};
+use super::state::{Requirement, Seen, now};
 use crate::instance::target::role;
 use crate::instance::timer::pause;
 use crate::position::{check, mint, tells_nothing};
@@ -19,20 +18,6 @@ use crate::write::within;
 
 /// Between two looks at a replica that has not replayed enough yet.
 const POLL: Duration = Duration::from_millis(20);
-
-/// What a database must be to answer.
-pub(crate) struct Requirement {
-    position: Option<Position>,
-    must_be_primary: bool,
-    /// Set at the first look: one wait for all candidates.
-    wait_until: Cell<Option<Instant>>,
-}
-
-impl Requirement {
-    pub(super) fn new(position: Option<Position>, must_be_primary: bool) -> Self {
-        Self { position, must_be_primary, wait_until: Cell::new(None) }
-    }
-}
 
 impl Session {
     /// Where a connection that is yet to be opened may lead, and what the database there must be.

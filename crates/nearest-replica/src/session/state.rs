@@ -1,8 +1,9 @@
 //! What a session knows, and for how long something may still happen.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::rules::bookmark::Bookmark;
+use crate::rules::bookmark::{Bookmark, Position};
 use crate::rules::candidates::CandidateKind;
 use crate::rules::config::Config;
 use crate::spin::postgres::Connection;
@@ -28,6 +29,20 @@ pub(super) enum Seen {
     Server(CandidateKind, Connection),
     /// The primary; with the connection of the last write.
     Primary(Option<Connection>),
+}
+
+/// What a database must be to answer.
+pub(crate) struct Requirement {
+    pub(super) position: Option<Position>,
+    pub(super) must_be_primary: bool,
+    /// Set at the first look: one wait for all candidates.
+    pub(super) wait_until: Cell<Option<Instant>>,
+}
+
+impl Requirement {
+    pub(super) fn new(position: Option<Position>, must_be_primary: bool) -> Self {
+        Self { position, must_be_primary, wait_until: Cell::new(None) }
+    }
 }
 
 /// How long a statement may still take that nobody waits for: it may be on its way for as long as `tcp_user_timeout`, and
