@@ -339,6 +339,7 @@ mod tests {
             ("postgres://u@h/app?port=0", "write a number from 1 to 65535"),
             ("postgres://u@h/app?application_name=%FF", "is not UTF-8"),
             ("postgres://%FF@h/app", "is not UTF-8"),
+            ("postgres://a%@%E20a@h/app", "is not UTF-8"),
             ("postgres://u@.flycast/app", "write `<app>.flycast`"),
             ("postgres://u@.internal/app", "write `<app>.flycast`"),
             ("postgres://u@fra..internal/app", "write `<app>.flycast`"),

@@ -71,7 +71,8 @@ impl DatabaseUrl {
             "has a database name with `.` or `..` in it, which a URL takes for a way up: write the name as a \
              parameter, such as `postgres://host/?dbname=.`"
         );
-        for text in [userinfo.split([':', '@']).next().unwrap_or_default(), path] {
+        let user = userinfo.strip_suffix('@').unwrap_or_default().split(':').next().unwrap_or_default();
+        for text in [user, path] {
             ensure!(
                 percent_decode_str(text).decode_utf8().is_ok(),
                 "is not UTF-8 once it is decoded: write it in UTF-8, percent-encoded"
