@@ -1,10 +1,10 @@
 //! What holds for every `DATABASE_URL`, judged by the parser that Spin uses, and by the one that browsers have; for every
-//! bookmark, and for every request that writes.
+//! bookmark, for every request that writes, and for every statement that is sent to a replica.
 
 use std::time::Instant;
 
 use futures::FutureExt;
-use nearest_replica::{CandidateKind, Config, Database, Variables, candidates};
+use nearest_replica::{CandidateKind, Config, Database, Runs, Variables, candidates};
 use proptest::prelude::*;
 use tokio_postgres::config::{Host, TargetSessionAttrs};
 use url::Url;
@@ -183,6 +183,71 @@ proptest! {
             prop_assert!(value.starts_with("region=sjc;") && !value.contains(['\r', '\n']), "{}", value);
             let guards = ["fly-replay-src", "fly-replay-failed", "transfer-encoding", "upgrade"];
             prop_assert!(!guards.iter().any(|name| headers.contains_key(*name)), "{:?}", headers);
+        }
+    }
+}
+
+/// Pieces that statements are made of, well and badly.
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => "[(),;.*=+\\[\\]:-]",
+        2 => "(SELECT|select|From|with|as|values|group by|order by|distinct on|for|join|over|filter|like|by|age)",
+        1 => "(insert|UPDATE|delete|merge|Into|share|nextval|set_config|pg_advisory_lock|lock_it|pg_locks|a_seq|last_value)",
+        1 => "(lower|count|coalesce|a|b|name|t|pg_catalog|\"lower\"|pg_class|numeric)",
+        1 => "('a'|E'\\\\''|\\$\\$a\\$\\$|\\$1|1e5|B'1'|\"a\"\"b\"|-- a\n|/\\*a\\*/|::|'|\")",
+    ]
+}
+
+/// The words of a text without quotes and comments, in small letters, each with what stands right before and behind it.
+fn words(text: &str) -> Option<Vec<(String, String, char)>> {
+    if text.contains(['\'', '"', '$', '\\']) || text.contains("--") || text.contains("/*") {
+        return None;
+    }
+    let text = text.to_ascii_lowercase();
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found: Vec<(String, String, char)> = Vec::new();
+    let mut before = String::new();
+    for token in text.split_inclusive(|c| !is_word(c)) {
+        let word = token.trim_end_matches(|c| !is_word(c));
+        let behind = &token[word.len()..];
+        if !word.is_empty() {
+            found.push((word.to_owned(), before.clone(), ' '));
+            before = word.to_owned();
+        }
+        if !behind.trim().is_empty() {
+            if let Some(last) = found.last_mut().filter(|(word, _, behind)| *behind == ' ' && *word == before) {
+                last.2 = behind.chars().next().unwrap();
+            }
+            before = behind.to_owned();
+        }
+    }
+    Some(found)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_statement_that_may_run_anywhere_is_a_read_and_says_nothing_harmful(
+        text in prop_oneof![
+            1 => any::<String>(),
+            9 => proptest::collection::vec(piece(), 0..16).prop_map(|pieces| format!("SELECT {}", pieces.join(" "))),
+        ],
+    ) {
+        let runs = Runs::of(&text);
+        // What is around it changes nothing.
+        let dressed = format!("/* ; */ -- nextval(\n\t{text}\n-- ;");
+        prop_assert_eq!(Runs::of(&dressed) == Runs::Anywhere, runs == Runs::Anywhere, "{:?}", text);
+        if runs == Runs::Anywhere && let Some(words) = words(&text) {
+            prop_assert!(["select", "values", "table", "with"].contains(&words[0].0.as_str()), "{}", text);
+            for (word, before, behind) in words {
+                let word = word.as_str();
+                prop_assert!(!["insert", "update", "delete", "merge", "into", "pg_locks", "a_seq"].contains(&word), "{}", text);
+                let harmful = ["nextval", "set_config", "pg_advisory_lock", "lock_it"].contains(&word);
+                let a_type_or_alias = ["as", ":"].contains(&before.as_str());
+                prop_assert!(!(harmful && behind == '(') || a_type_or_alias, "{}", text);
+                prop_assert!(!(before == "for" && word == "share"), "{}", text);
+            }
         }
     }
 }

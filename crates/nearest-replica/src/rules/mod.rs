@@ -16,6 +16,7 @@ pub(crate) mod region;
 pub(crate) mod replay;
 pub(crate) mod role;
 pub(crate) mod sqlstate;
+pub(crate) mod statement;
 pub(crate) mod url_defaults;
 mod url_parameters;
 pub(crate) mod write;
