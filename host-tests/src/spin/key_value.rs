@@ -22,6 +22,17 @@ impl wit::HostStore for State {
     }
 }
 
+impl State {
+    /// A store, if the component may use it.
+    pub(crate) fn open_store(&mut self, label: &str) -> Result<Resource<Store>, Error> {
+        if !self.app.key_value_stores.iter().any(|known| known == label) {
+            return Err(Error::AccessDenied);
+        }
+        let store = Store(self.app.entries.clone());
+        self.table.push(store).map_err(|_| Error::StoreTableFull)
+    }
+}
+
 fn entries<T: Send>(accessor: &Accessor<T, Spin>, store: &Resource<Store>) -> Result<Entries, Error> {
     accessor.with(|mut access| {
         access.get().table.get(store).map(|Store(entries)| entries.clone()).map_err(|_| Error::NoSuchStore)
@@ -30,14 +41,7 @@ fn entries<T: Send>(accessor: &Accessor<T, Spin>, store: &Resource<Store>) -> Re
 
 impl<T: Send> wit::HostStoreWithStore<T> for Spin {
     async fn open(accessor: &Accessor<T, Self>, label: String) -> Result<Resource<Store>, Error> {
-        accessor.with(|mut access| {
-            let state = access.get();
-            if !state.app.key_value_stores.contains(&label) {
-                return Err(Error::AccessDenied);
-            }
-            let store = Store(state.app.entries.clone());
-            state.table.push(store).map_err(|_| Error::StoreTableFull)
-        })
+        accessor.with(|mut access| access.get().open_store(&label))
     }
 
     async fn get(accessor: &Accessor<T, Self>, store: Resource<Store>, key: String) -> Result<Option<Vec<u8>>, Error> {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+
+use super::dependencies::{Dependency, Entry, Inherit, Name};
 
 /// The label of the one key-value store that Spin has without a runtime configuration.
 const DEFAULT: &str = "default";
@@ -57,9 +58,11 @@ struct Triggers {
 struct HttpTrigger {
     route: String,
     component: String,
+    /// Middleware.
+    dependencies: Option<toml::Table>,
 }
 
-/// One component.
+/// One component. One that is only a dependency of another needs a source and nothing else.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Component {
@@ -70,6 +73,9 @@ pub(crate) struct Component {
     pub(crate) key_value_stores: Vec<String>,
     #[serde(default)]
     pub(crate) variables: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) dependencies: BTreeMap<Name, Entry>,
+    pub(crate) dependencies_inherit_configuration: Option<bool>,
     pub(crate) build: Option<Build>,
 }
 
@@ -77,10 +83,20 @@ pub(crate) struct Component {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Build {
-    pub(crate) command: String,
+    pub(crate) command: Commands,
+    /// Where the commands run, below the manifest's folder.
+    pub(crate) workdir: Option<PathBuf>,
     #[serde(default)]
     #[expect(dead_code, reason = "for `spin watch` only")]
     watch: Vec<String>,
+}
+
+/// One command, or several, one after the other.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Commands {
+    One(String),
+    Several(Vec<String>),
 }
 
 impl Manifest {
@@ -101,36 +117,89 @@ impl Manifest {
         }
         let [trigger] = self.trigger.http.as_slice() else { bail!("this host serves exactly one HTTP trigger") };
         ensure!(trigger.route == "/...", "this host serves the route \"/...\" only");
+        ensure!(trigger.dependencies.is_none(), "this host does not run middleware in front of a component");
         ensure!(self.component.contains_key(&trigger.component), "unknown component {:?}", trigger.component);
-        ensure!(self.component.len() == 1, "this host serves exactly one component");
+        for id in self.component.keys() {
+            resolve(id, &self.component)?;
+        }
         for label in &self.component().1.key_value_stores {
             ensure!(label == DEFAULT, "unknown key_value_stores label {label:?}: this host has {DEFAULT:?} only");
         }
         Ok(())
     }
 
-    /// The id of the component and the component.
+    /// The component that serves: its id, and itself.
     pub(crate) fn component(&self) -> (&str, &Component) {
-        let (id, component) = self.component.iter().next().expect("there is exactly one");
-        (id, component)
+        let id = &self.trigger.http.first().expect("there is exactly one").component;
+        (id, &self.component[id])
+    }
+
+    /// All components, by their ids.
+    pub(crate) fn components(&self) -> &BTreeMap<String, Component> {
+        &self.component
+    }
+
+    /// What the component that serves depends on.
+    pub(crate) fn dependencies(&self) -> Result<BTreeMap<Name, Dependency>> {
+        resolve(self.component().0, &self.component)
     }
 }
 
-/// Builds the component as `spin build` does: with the manifest's own command, in the manifest's folder.
-///
-/// # Errors
-/// When the command fails; what it printed is on stderr.
-pub fn build(manifest: &Path) -> Result<()> {
-    let folder = folder_of(manifest);
-    let loaded = Manifest::load(manifest)?;
-    let (id, component) = loaded.component();
-    let Some(build) = &component.build else { return Ok(()) };
-    let status = Command::new("sh")
-        .args(["-c", &build.command])
-        .current_dir(&folder)
-        .status()
-        .with_context(|| format!("starting {:?}", build.command))?;
-    ensure!(status.success(), "building {id:?} with {:?} failed: {status}", build.command);
+/// The dependencies of a component, checked as Spin checks them before it looks into any file.
+fn resolve(id: &str, components: &BTreeMap<String, Component>) -> Result<BTreeMap<Name, Dependency>> {
+    let component = &components[id];
+    let mut resolved = BTreeMap::new();
+    for (name, entry) in &component.dependencies {
+        let (source, export, inherit) = match entry {
+            Entry::File { path, export, inherit_configuration } => (path, export, inherit_configuration),
+            Entry::Component { component: other, export, inherit_configuration } => {
+                let found = components.get(other).with_context(|| format!("dependency ID {other} does not exist"))?;
+                check_owns_nothing(found, other, id)?;
+                (&found.source, export, inherit_configuration)
+            }
+            Entry::Other(value) => bail!(
+                "the dependency \"{name}\" of {id:?} is {value}: this host takes `component` or `path`, `export` and \
+                 `inherit_configuration`"
+            ),
+        };
+        ensure!(
+            !name.is_package() || export.is_none(),
+            "using an export to satisfy the package dependency \"{name}\" is not currently permitted"
+        );
+        let inherit = match (component.dependencies_inherit_configuration, inherit) {
+            (Some(_), Some(_)) => bail!(
+                "Component `{id}` specifies both `dependencies_inherit_configuration` and per-dependency \
+                 `inherit_configuration`. These are mutually exclusive; use one or the other."
+            ),
+            (Some(all), None) => Inherit::All(all),
+            (None, inherit) => inherit.clone().unwrap_or(Inherit::All(false)),
+        };
+        resolved.insert(name.clone(), Dependency { source: source.clone(), export: export.clone(), inherit });
+    }
+    let names: Vec<_> = resolved.keys().collect();
+    for (index, one) in names.iter().enumerate() {
+        if let Some(other) = names[index + 1..].iter().find(|other| one.overlaps(other)) {
+            bail!("component {id:?} has invalid dependencies: \"{one}\" dependency conflicts with \"{other}\"");
+        }
+    }
+    Ok(resolved)
+}
+
+/// What a component may use counts for nothing where it is a dependency, so Spin does not let it say anything.
+fn check_owns_nothing(component: &Component, id: &str, depender: &str) -> Result<()> {
+    let own = [
+        ("allowed_outbound_hosts", component.allowed_outbound_hosts.is_empty()),
+        ("dependencies", component.dependencies.is_empty()),
+        ("key_value_stores", component.key_value_stores.is_empty()),
+        ("variables", component.variables.is_empty()),
+    ];
+    let own: Vec<_> = own.iter().filter(|(_, none)| !none).map(|(name, _)| *name).collect();
+    ensure!(
+        own.is_empty(),
+        "Dependencies may not have their own resources or permissions. Component {id} cannot be used as a dependency \
+         of {depender} because it specifies: {}",
+        own.join(", ")
+    );
     Ok(())
 }
 

@@ -1,13 +1,21 @@
-//! Imitates `spin up` for one HTTP component: as strict as Spin and no kinder, where the component can tell.
+//! Imitates `spin up` for one HTTP component and its dependencies: as strict as Spin and no kinder, where the component
+//! can tell.
 //!
-//! What it leaves out is refused with an error, so that nothing passes here and fails on Spin: other triggers,
-//! several components, files, outbound HTTP, stores other than the default one.
+//! What it leaves out is refused with an error, so that nothing passes here and fails on Spin: other triggers, several
+//! of them, middleware, files, outbound HTTP, stores other than the default one. Of Spin's interfaces that are not here
+//! a call traps.
 
 #![expect(clippy::result_large_err, reason = "the error is Spin's own, out of its WIT")]
 
 mod allowed_hosts;
 mod app;
 mod bindings;
+mod build;
+mod compose;
+mod dependencies;
+mod earlier;
+mod engine;
+mod inheritance;
 mod instances;
 mod key_value;
 mod manifest;
@@ -15,6 +23,8 @@ mod options;
 mod pipe;
 mod pool;
 mod postgres;
+mod postgres3;
+mod refusals;
 mod resolver;
 mod resources;
 mod rows;
@@ -26,7 +36,7 @@ mod variables;
 mod vault;
 mod worker;
 
+pub use build::build;
 pub use instances::{Instances, instantiate};
-pub use manifest::build;
 pub use options::Options;
 pub use server::Server;

@@ -43,7 +43,16 @@ impl wit::HostConnection for State {
         while let Some(row) = incoming.recv().await {
             rows.push(row);
         }
-        result.await.unwrap_or(Ok(()))?;
+        // Spin makes a text of it here, and only here: the SQLSTATE is lost.
+        result
+            .await
+            .unwrap_or(Ok(()))
+            .map_err(|error| Error::QueryFailed(QueryError::Text(format!("{:?}", anyhow::Error::from(error)))))?;
+        // Spin waits for columns, which come with the first row: without a row for ever (Spin issue 3671, and still so
+        // in 4.1.0-pre0). The asynchronous function does not.
+        if rows.is_empty() {
+            std::future::pending::<()>().await;
+        }
         Ok(RowSet { columns, rows })
     }
 

@@ -1,5 +1,6 @@
 //! Instances of the component, used again as Spin does: up to 128 requests, 16 at once, gone after a second without
-//! work (Spin `crates/trigger-http`, over the same handler of wasmtime-wasi-http).
+//! work; one for each request where the handler is that of WASI 0.2 (Spin `crates/trigger-http`, over the same handler
+//! of wasmtime-wasi-http).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,21 +8,21 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{GuestTaskId, InstancePre};
+use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, Proxy, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+    HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
-use wasmtime_wasi_http::p3::bindings::Service;
 
+use super::engine::Compiled;
 use super::options::Options;
 use super::state::{App, State};
 
 /// Makes instances.
 pub(crate) struct Workers {
     pub(crate) app: Arc<App>,
-    pub(crate) pre: InstancePre<State>,
+    pub(crate) compiled: Arc<Compiled>,
     pub(crate) options: Options,
 }
 
@@ -32,12 +33,15 @@ impl HandlerState for Workers {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Limits>> {
         let state = State::new(&self.app, self.options.memory_limit());
-        let mut store = Store::new(self.pre.engine(), state);
+        let mut store = Store::new(&self.compiled.engine, state);
         store.limiter(|state| &mut state.limits);
         // Spin compiles in the checks that let it interrupt a guest; nobody interrupts it here.
         store.set_epoch_deadline(u64::MAX / 2);
-        let instance = self.pre.instantiate_async(&mut store).await?;
-        let proxy = Proxy::P3(Service::new(&mut store, &instance)?);
+        let proxy = self.compiled.pre.instantiate_async(&mut store).await?;
+        let requests = match self.compiled.pre {
+            ProxyPre::P2(_) => 1,
+            ProxyPre::P3(_) => self.options.max_instance_reuse_count,
+        };
         let request_timeout = self.options.request_timeout.unwrap_or(Duration::MAX);
         Ok(Instance {
             store,
@@ -49,7 +53,7 @@ impl HandlerState for Workers {
                 sleep: Box::pin(tokio::time::sleep(Duration::MAX)),
             },
             state: Limits {
-                requests: self.options.max_instance_reuse_count,
+                requests,
                 at_once: self.options.max_instance_concurrent_reuse_count,
                 request_timeout,
                 app: Arc::clone(&self.app),

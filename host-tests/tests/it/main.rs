@@ -1,5 +1,9 @@
 //! The component from outside: real Postgres, the real release wasm, real sockets; on a real Spin where SPIN names one.
 
+mod adapted;
+mod adapter;
+mod adapter_differential;
+mod composition;
 mod config;
 mod docs;
 mod faults;
