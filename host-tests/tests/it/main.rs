@@ -12,6 +12,7 @@ mod fly;
 mod guestbook;
 mod history;
 mod host;
+mod languages;
 mod load;
 mod map;
 mod playground;

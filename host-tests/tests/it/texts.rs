@@ -34,7 +34,7 @@ fn files(extension: &str) -> Vec<Text> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy();
-            if name == "target" || name.starts_with('.') {
+            if name == "target" || name == "node_modules" || name.starts_with('.') {
                 continue;
             }
             if path.is_dir() {
