@@ -14,6 +14,7 @@ mod database;
 mod instance;
 mod log;
 mod outcome;
+pub mod parts;
 mod position;
 mod problem;
 mod read;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::rules::config::Config;
 
 /// Writes one line. No value may hold a password or a whole URL.
-pub(crate) fn line(event: &str, config: &Config, fields: &[(&str, &dyn Display)]) {
+pub fn line(event: &str, config: &Config, fields: &[(&str, &dyn Display)]) {
     let mut line = format!("event={event}");
     if let Some(region) = config.placement.region() {
         line += &format!(" region={region}");

@@ -17,7 +17,7 @@ pub(crate) async fn mint_of_primary(connection: &Connection) -> Result<Position,
 }
 
 /// Whether a failure says that this database does not tell how far it is: no right to ask, no such function, or a pooler.
-pub(crate) fn tells_nothing(failure: &Failure) -> bool {
+pub fn tells_nothing(failure: &Failure) -> bool {
     failure.sqlstate().is_some_and(|state| ["42501", "42883", "0A000"].contains(&state.code()))
 }
 

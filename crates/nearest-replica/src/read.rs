@@ -58,8 +58,10 @@ impl Reader {
         }
         let given = targets.last().expect("there is always the given URL").candidate.url.clone();
         // What may still happen after a time-out ends with it, also where the user has other `options`.
-        let statement = config.statement_timeout().as_millis().to_string();
-        let write_url = given.with_default_setting("statement_timeout", &statement);
+        let write_url = match config.statement_timeout {
+            Some(timeout) => given.with_default_setting("statement_timeout", &timeout.as_millis().to_string()),
+            None => given,
+        };
         let transaction_url = for_transactions(&write_url, config.deadline);
         Rc::new(Self { config, targets, write_url, transaction_url, no_bookmarks_logged: Cell::new(false) })
     }

@@ -3,6 +3,7 @@
 mod adapted;
 mod adapter;
 mod adapter_differential;
+mod adapter_writes;
 mod composition;
 mod config;
 mod docs;

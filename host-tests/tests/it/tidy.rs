@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use host_tests::machine::repository;
 use syn::visit::Visit;
 use syn::{Attribute, File, ImplItemFn, ItemFn, ItemImpl, ItemMod, ItemUse, Path, UseTree, Visibility};
 
@@ -54,6 +55,21 @@ fn rules_are_pure_and_one_file_touches_spins_postgres_interface() {
     }
 }
 
+#[test]
+fn the_newest_postgres_interface_is_that_of_spin_sdk() {
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let sdk = packages.iter().find(|package| package["name"] == "spin-sdk").unwrap();
+    let manifest = std::path::Path::new(sdk["manifest_path"].as_str().unwrap());
+    let theirs = manifest.with_file_name("wit").join("deps/spin-postgres@4.2.0/postgres.wit");
+    assert_eq!(read("wit/spin-postgres@4.2.0/postgres.wit"), std::fs::read_to_string(theirs).unwrap());
+}
+
 /// Each uses only those before it, and its own.
 const FLOORS: [&[&str]; 8] = [
     &["rules"],
@@ -83,7 +99,14 @@ fn the_library_depends_in_one_direction() {
 
 #[test]
 fn no_files_use_each_other_in_a_circle() {
-    let folders = ["src/", "crates/nearest-replica/src/", "host-tests/src/", "host-tests/tests/it/", "bench/src/"];
+    let folders = [
+        "src/",
+        "crates/nearest-replica/src/",
+        "crates/postgres-adapter/src/",
+        "host-tests/src/",
+        "host-tests/tests/it/",
+        "bench/src/",
+    ];
     let circles =
         folders.iter().filter_map(|folder| Some(format!("{folder}: {}", circle(&uses(folder))?.join(" -> "))));
     assert_eq!(circles.collect::<Vec<_>>(), [""; 0], "these use each other");

@@ -19,6 +19,9 @@ use crate::spin::store;
 /// How long the store may take; Spin's own is well below a millisecond.
 const STORE_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// What the records of breakers are about.
+pub const BREAKER: &str = "breaker";
+
 /// What this instance knows about one candidate, and tells the others.
 #[derive(Debug)]
 pub(crate) struct SharedBreaker {
@@ -29,7 +32,7 @@ pub(crate) struct SharedBreaker {
 impl SharedBreaker {
     /// For the candidate at `url`.
     pub(crate) fn new(url: &DatabaseUrl) -> Self {
-        Self { breaker: Cell::default(), key: key(url) }
+        Self { breaker: Cell::default(), key: key(BREAKER, url) }
     }
 
     /// The state at `now`.
@@ -91,15 +94,18 @@ async fn store(key: &str, record: BreakerRecord) {
     let _ = timeout(STORE_TIMEOUT, store::set(key, record.to_string())).await;
 }
 
-/// Where the record is: by a hash of host, port and database that stays the same from release to release. Nothing of
-/// the user or the password goes into it, so nobody can guess them from the store.
-fn key(url: &DatabaseUrl) -> String {
+/// Where a record about a database is: by a hash of host, port and database that stays the same from release to release.
+/// Nothing of the user or the password goes into it, so nobody can guess them from the store.
+#[must_use]
+pub fn key(topic: &str, url: &DatabaseUrl) -> String {
     let mut hasher = FnvHasher::default();
     hasher.write(format!("{}:{}{}", url.host(), url.port(), url.path()).as_bytes());
-    format!("{}/breaker/{:016x}", env!("CARGO_PKG_NAME"), hasher.finish())
+    format!("{}/{topic}/{:016x}", env!("CARGO_PKG_NAME"), hasher.finish())
 }
 
-fn now() -> Now {
+/// This moment.
+#[must_use]
+pub fn now() -> Now {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let timestamp = Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));
     Now { instant: Instant::now(), timestamp }
@@ -110,7 +116,7 @@ mod tests {
     use super::*;
 
     fn key_of(url: &str) -> String {
-        key(&DatabaseUrl::parse(url).unwrap())
+        key(BREAKER, &DatabaseUrl::parse(url).unwrap())
     }
 
     #[test]

@@ -10,7 +10,7 @@ use spin_sdk::wasip3::wit_stream;
 use spin_sdk::wit_bindgen::{StreamReader, StreamWriter, spawn, yield_async};
 
 /// Starts a future that goes on while this request does, and after its response.
-pub(crate) async fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+pub async fn spawn_detached(future: impl Future<Output = ()> + 'static) {
     spawn(future);
     // wit-bindgen polls what was spawned only when something wakes the task again, which may be long.
     yield_async().await;

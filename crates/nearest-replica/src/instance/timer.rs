@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -81,23 +81,26 @@ pub(crate) async fn keep_while(keep: impl Fn(Instant) -> bool + 'static) {
 
 async fn start() {
     if !TIMER.with(|timer| timer.running.replace(true)) {
-        spawn_detached(run()).await;
+        // It may be cut off before it begins.
+        let ended = Ended;
+        spawn_detached(run(ended)).await;
     }
 }
 
-async fn run() {
-    /// However it ends, the next sleep finds no timer and starts one; those that wait look at the clock and sleep again.
-    struct Ended;
-    impl Drop for Ended {
-        fn drop(&mut self) {
-            TIMER.with(|timer| {
-                timer.running.set(false);
-                timer.due.take();
-                timer.kept.take();
-            });
-        }
+/// However the timer ends, the next sleep finds none and starts one; those that wait look at the clock and sleep again.
+struct Ended;
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        TIMER.with(|timer| {
+            timer.running.set(false);
+            timer.due.take();
+            timer.kept.take();
+        });
     }
-    let _ended = Ended;
+}
+
+async fn run(_ended: Ended) {
     while let Some(next) = TIMER.with(Timer::next_tick) {
         sleep(next).await;
         TIMER.with(|timer| timer.fire_due(Instant::now()));
@@ -132,18 +135,31 @@ pub(crate) async fn pause(duration: Duration) {
 }
 
 /// The result of a future, or nothing when it is not there after `limit`; the future is dropped then.
-pub(crate) async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    timeout_at(Instant::now() + limit, future).await
+pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    if let Poll::Ready(result) = at_once(future.as_mut()).await {
+        return Some(result);
+    }
+    // A look at the clock is a call of the host: one is enough.
+    unless_ended(Instant::now() + limit, future).await
 }
 
 /// The result of a future, or nothing when it is not there at `end`; the future is dropped then.
 pub(crate) async fn timeout_at<T>(end: Instant, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
-    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+    if let Poll::Ready(result) = at_once(future.as_mut()).await {
         return Some(result);
     }
-    // A sleep may end early, where the timer was cut off with the request that had started it.
-    while Instant::now() < end {
+    if Instant::now() < end { unless_ended(end, future).await } else { None }
+}
+
+async fn at_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+/// The same for one that was polled a moment ago, before `end`.
+async fn unless_ended<T>(end: Instant, mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    loop {
         let mut sleep = Sleep::until(end);
         start().await;
         let mut sleeping = pin!(sleep.notified.as_mut()?.wait());
@@ -160,6 +176,9 @@ pub(crate) async fn timeout_at<T>(end: Instant, future: impl Future<Output = T>)
         if let Some(result) = result.await {
             return Some(result);
         }
+        // A sleep may end early, where the timer was cut off with the request that had started it.
+        if Instant::now() >= end {
+            return None;
+        }
     }
-    None
 }

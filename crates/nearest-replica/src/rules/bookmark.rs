@@ -19,18 +19,18 @@ const PAGE_HEADERS: [u64; 2] = [24, 40];
 
 /// A place in the write-ahead log of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
+pub struct Position {
     /// Tells clusters apart.
-    pub(crate) system: u64,
+    pub system: u64,
     /// Changes with each promotion, and makes positions of others incomparable.
-    pub(crate) timeline: u32,
+    pub timeline: u32,
     /// The byte in the log.
-    pub(crate) lsn: u64,
+    pub lsn: u64,
 }
 
 /// What a session has seen when it begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Bookmark {
+pub enum Bookmark {
     /// Nothing.
     #[default]
     Nothing,
@@ -44,7 +44,8 @@ pub(crate) enum Bookmark {
 
 impl Bookmark {
     /// Whatever a client has sent.
-    pub(crate) fn parse(text: &str) -> Self {
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
         let text = text.trim();
         if text.is_empty() {
             return Self::Nothing;
@@ -80,7 +81,7 @@ impl fmt::Display for Bookmark {
 
 /// Whether a server may answer a session that has seen a [`Position`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Freshness {
+pub enum Freshness {
     /// It has replayed that much.
     Fresh,
     /// A replica that has not, or a primary of an earlier timeline: the old one, come back after a failover.
@@ -103,7 +104,8 @@ impl Position {
     }
 
     /// From system identifier, timeline and LSN as the server prints them.
-    pub(crate) fn parse(system: &str, timeline: &str, lsn: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(system: &str, timeline: &str, lsn: &str) -> Option<Self> {
         let (high, low) = lsn.split_once('/')?;
         let (high, low) = (u32::from_str_radix(high, 16).ok()?, u32::from_str_radix(low, 16).ok()?);
         let lsn = u64::from(high) << 32 | u64::from(low);
@@ -116,8 +118,7 @@ impl Position {
     /// timeline out of the name of the log file: `pg_control_checkpoint()` still has the old one for seconds after a
     /// promotion. A replica is asked for the higher of two, since each lags in its own way; one that is too low makes a
     /// bookmark of another timeline, which costs a detour.
-    pub(crate) const MINT: &str =
-        "SELECT pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system())::text,
+    pub const MINT: &str = "SELECT pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system())::text,
         (CASE WHEN pg_is_in_recovery()
             THEN (SELECT greatest(c.timeline_id, r.min_recovery_end_timeline)
                   FROM pg_control_checkpoint() c, pg_control_recovery() r)
@@ -127,7 +128,7 @@ impl Position {
 
     /// Compares the server with a position by the number of rows, the cheapest thing to take out of Spin. It must be a
     /// statement of its own before the read: in one statement the read's snapshot may be older than the comparison.
-    pub(crate) const CHECK: &str = "SELECT 1 FROM generate_series(1, (SELECT CASE WHEN pg_is_in_recovery() THEN CASE
+    pub const CHECK: &str = "SELECT 1 FROM generate_series(1, (SELECT CASE WHEN pg_is_in_recovery() THEN CASE
             WHEN system <> $1::text THEN 2
             WHEN replayed < $2::int4 THEN 1
             WHEN replayed > $2::int4 THEN 2
@@ -141,7 +142,8 @@ impl Position {
               FROM pg_control_system() s, pg_control_checkpoint() c, pg_control_recovery() r) AS control))";
 
     /// The parameters of [`Position::CHECK`].
-    pub(crate) fn parameters(self) -> (String, i32, String) {
+    #[must_use]
+    pub fn parameters(self) -> (String, i32, String) {
         // A timeline that is no `int4` is none of this cluster.
         let timeline = i32::try_from(self.timeline).unwrap_or(-1);
         (self.system.to_string(), timeline, format!("{:X}/{:X}", self.lsn >> 32, self.lsn & 0xFFFF_FFFF))
@@ -150,7 +152,8 @@ impl Position {
 
 impl Freshness {
     /// What the number of rows of [`Position::CHECK`] means; nothing for more than three.
-    pub(crate) fn from_rows(rows: u64) -> Option<Self> {
+    #[must_use]
+    pub fn from_rows(rows: u64) -> Option<Self> {
         match rows {
             0 => Some(Self::Fresh),
             1 => Some(Self::Behind),

@@ -12,18 +12,23 @@ const REFRESH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// One moment on both clocks: the one of this instance, and the one that all instances have.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Now {
-    pub(crate) instant: Instant,
-    pub(crate) timestamp: Timestamp,
+pub struct Now {
+    /// Of this instance.
+    pub instant: Instant,
+    /// Of all.
+    pub timestamp: Timestamp,
 }
 
 /// Milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Timestamp(pub(crate) u64);
+pub struct Timestamp(
+    /// The milliseconds.
+    pub u64,
+);
 
 impl Timestamp {
     /// The time after a while.
-    pub(crate) fn after(self, duration: Duration) -> Self {
+    pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
@@ -35,7 +40,7 @@ impl Timestamp {
 
 /// Whether a request should start with a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
     /// Nothing is known against it.
     Closed,
     /// It failed: only when nothing better is left.
@@ -46,7 +51,7 @@ pub(crate) enum State {
 
 /// What this instance knows about one candidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CircuitBreaker {
+pub struct CircuitBreaker {
     open_until: Option<Instant>,
     /// When it was last seen to fail.
     failed_at: Option<Timestamp>,
@@ -54,7 +59,7 @@ pub(crate) struct CircuitBreaker {
 
 impl CircuitBreaker {
     /// The state at `now`.
-    pub(crate) fn state(&self, now: Instant) -> State {
+    pub fn state(&self, now: Instant) -> State {
         match self.open_until {
             None => State::Closed,
             Some(until) if now < until => State::Open,
@@ -63,12 +68,12 @@ impl CircuitBreaker {
     }
 
     /// Whether nothing is known against the candidate.
-    pub(crate) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.open_until.is_none()
     }
 
     /// Gives the caller, and nobody else, the right to probe the candidate, where that is due.
-    pub(crate) fn begin_probe(&mut self, now: Instant) -> bool {
+    pub fn begin_probe(&mut self, now: Instant) -> bool {
         let due = self.state(now) == State::HalfOpen;
         if due {
             self.open_until = Some(now + COOL_DOWN);
@@ -77,7 +82,7 @@ impl CircuitBreaker {
     }
 
     /// The candidate failed. What to tell the other instances, where it was not known.
-    pub(crate) fn record_failure(&mut self, now: Now) -> Option<BreakerRecord> {
+    pub fn record_failure(&mut self, now: Now) -> Option<BreakerRecord> {
         let known = self.state(now.instant) == State::Open;
         self.open_until = Some(now.instant + COOL_DOWN);
         self.failed_at = Some(now.timestamp);
@@ -85,12 +90,12 @@ impl CircuitBreaker {
     }
 
     /// The candidate answered. What to tell the other instances, where it was open.
-    pub(crate) fn record_success(&mut self, now: Now) -> Option<BreakerRecord> {
+    pub fn record_success(&mut self, now: Now) -> Option<BreakerRecord> {
         self.open_until.take().map(|_| BreakerRecord::ClosedAt(now.timestamp))
     }
 
     /// Takes over what another instance knows.
-    pub(crate) fn apply(&mut self, record: BreakerRecord, now: Now) {
+    pub fn apply(&mut self, record: BreakerRecord, now: Now) {
         match record {
             // Where that is over, nobody has seen an answer since. Nobody writes a longer one: the clock was set.
             BreakerRecord::OpenUntil(until) => {
@@ -108,7 +113,7 @@ impl CircuitBreaker {
 
 /// What instances tell each other about a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BreakerRecord {
+pub enum BreakerRecord {
     /// It failed, or is being probed: nobody should start with it until this time.
     OpenUntil(Timestamp),
     /// It answered at this time.
@@ -117,12 +122,12 @@ pub(crate) enum BreakerRecord {
 
 impl BreakerRecord {
     /// Open from now on.
-    pub(crate) fn opened(now: Now) -> Self {
+    pub fn opened(now: Now) -> Self {
         Self::OpenUntil(now.timestamp.after(COOL_DOWN))
     }
 
     /// Reads what [`fmt::Display`] has written; anything else is nothing.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (word, time) = text.split_once(' ')?;
         let time = Timestamp(time.parse().ok()?);
         match word {

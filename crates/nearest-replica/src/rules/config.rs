@@ -23,6 +23,9 @@ pub struct Config {
     pub replica_port: Option<u16>,
     /// How long one request may take altogether: `deadline_ms`.
     pub deadline: Duration,
+    /// How long a statement may run in the server; without bound where it is `None`. Half of the deadline, so that a
+    /// statement that was abandoned does not hold its connection for long.
+    pub statement_timeout: Option<Duration>,
     /// For how long the requests of an instance may share one connection: `lease_ms`.
     pub lease: Duration,
     /// How long a read may wait for a replica to replay what its session has seen: `bookmark_wait_ms`.
@@ -65,14 +68,9 @@ impl Config {
             replica_port: port(&variables.replica_port).map_err(bad("replica_port"))?,
             lease: milliseconds(&variables.lease_ms, 1..=1_000).map_err(bad("lease_ms"))?,
             bookmark_wait: bookmark_wait(&variables.bookmark_wait_ms, deadline).map_err(bad("bookmark_wait_ms"))?,
+            statement_timeout: Some(deadline / 2),
             deadline,
         })
-    }
-
-    /// How long a statement may run in the server: less than a request may take, so that one that was abandoned does
-    /// not hold its connection for long.
-    pub(crate) fn statement_timeout(&self) -> Duration {
-        self.deadline / 2
     }
 }
 

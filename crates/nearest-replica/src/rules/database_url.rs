@@ -136,7 +136,8 @@ impl DatabaseUrl {
 
     /// The same URL with one more server setting in its `options`, where it has any: what is not known to take them may be
     /// a connection pooler, which refuses them.
-    pub(crate) fn with_setting(mut self, setting: &str, value: &str) -> Self {
+    #[must_use]
+    pub fn with_setting(mut self, setting: &str, value: &str) -> Self {
         if let Some(options) = self.parameters.get("options").map(str::to_owned) {
             // Of two, the last counts.
             self.parameters.push("options", &format!("{options}%20-c%20{setting}%3D{value}"));
@@ -153,7 +154,8 @@ impl DatabaseUrl {
     }
 
     /// The same address with another `application_name`, and so a pool of its own in Spin.
-    pub(crate) fn with_purpose(mut self, purpose: &str) -> Self {
+    #[must_use]
+    pub fn with_purpose(mut self, purpose: &str) -> Self {
         let name = self.parameters.get("application_name").unwrap_or_default();
         let name = format!("{name}-{purpose}");
         self.parameters.push("application_name", &name);

@@ -51,7 +51,8 @@ impl Failure {
 
     /// From the text of Spin's `connection-failed`. The refusal has no code of its own, only this wording
     /// (Spin `factor-outbound-pg`, `allowed_hosts.rs`).
-    pub(crate) fn from_open(text: &str) -> Self {
+    #[must_use]
+    pub fn from_open(text: &str) -> Self {
         let text = one_line(text);
         if text.starts_with("address ") && text.ends_with(" is not permitted") {
             Self::NotPermitted(text)
@@ -62,7 +63,8 @@ impl Failure {
 
     /// What a server says: severity, SQLSTATE and message. The severity may come in the server's own language, where
     /// only the state tells whether the connection ended with it.
-    pub(crate) fn from_server(severity: &str, code: &str, message: String) -> Self {
+    #[must_use]
+    pub fn from_server(severity: &str, code: &str, message: String) -> Self {
         const STATEMENTS: [&str; 12] = ["0A", "21", "22", "23", "25", "40", "42", "44", "53", "54", "55", "P0"];
         let sqlstate = SqlState::new(code);
         let fatal = match severity {
@@ -90,7 +92,11 @@ impl Failure {
 
     /// From the text of Spin's `query-failed` without a database error. A lost connection has no SQLSTATE: it is the
     /// kind `Closed` or `Io` in the `Debug` form of tokio-postgres's error.
-    pub(crate) fn from_query(text: &str) -> Self {
+    #[must_use]
+    pub fn from_query(text: &str) -> Self {
+        if let Some((severity, code)) = of_text(text) {
+            return Self::from_server(severity, code, String::new());
+        }
         let text = one_line(text);
         let is = |kinds: &[&str]| kinds.iter().any(|kind| text.starts_with(&format!("Error {{ kind: {kind}")));
         if is(&["Closed,", "Io,"]) {
@@ -120,6 +126,14 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Severity and SQLSTATE out of the text that Spin's synchronous `query` makes of an error that comes with the rows: the
+/// `Debug` form of the very error that the asynchronous one hands over. Quotes within its other texts are escaped.
+fn of_text(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("Error::QueryFailed(QueryError::DbError(DbError {")?;
+    let (severity, rest) = rest.split_once(", severity: \"")?.1.split_once("\", code: \"")?;
+    Some((severity, rest.split_once('"')?.0))
+}
+
 /// Spin's texts are error chains over several lines, with a backtrace where RUST_BACKTRACE is set.
 fn one_line(text: &str) -> String {
     let chain = text.split("Stack backtrace:").next().unwrap_or_default();
@@ -140,6 +154,16 @@ mod tests {
         assert_eq!(other.class(), "unusable-answer");
         let unsent = Failure::from_query("Error { kind: ToSql(0), cause: Some(WrongType) }");
         assert_eq!(unsent.class(), "bad-parameter");
+    }
+
+    #[test]
+    fn an_error_that_spin_has_made_a_text_of_is_read_again() {
+        let text = "Error::QueryFailed(QueryError::DbError(DbError { as-text: \"Error { kind: Db, cause: Some(DbError { \
+                    severity: \\\"FATAL\\\", code: SqlState(E57P01), message: \\\", severity: \\\\\\\"X\\\" }) }\", severity: \"ERROR\", \
+                    code: \"23505\", message: \"twice\", detail: None, extras: [] }))\n\nStack backtrace:";
+        let failure = Failure::from_query(text);
+        assert_eq!((failure.sqlstate(), failure.class()), (Some(SqlState::new("23505")), "database-error"));
+        assert!(matches!(failure, Failure::Database { fatal: false, .. }));
     }
 
     #[test]

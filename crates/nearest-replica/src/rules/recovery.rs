@@ -5,7 +5,7 @@ use super::sqlstate::SqlState;
 
 /// What to do with a read after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recovery {
+pub enum Recovery {
     /// Once more on a fresh connection, then on the next candidate.
     Retry,
     /// On the next candidate.
@@ -16,7 +16,8 @@ pub(crate) enum Recovery {
 
 impl Recovery {
     /// After this failure. The states are PostgreSQL's (its manual, appendix A).
-    pub(crate) fn after(failure: &Failure) -> Self {
+    #[must_use]
+    pub fn after(failure: &Failure) -> Self {
         match failure {
             Failure::Unreachable(_) | Failure::NotPermitted(_) | Failure::TimedOut | Failure::Behind => Self::FailOver,
             Failure::Lost(_) => Self::Retry,

@@ -59,7 +59,8 @@ impl Placement {
     }
 
     /// The Machine's region where that is not the primary region.
-    pub(crate) fn other_region(&self) -> Option<&Region> {
+    #[must_use]
+    pub fn other_region(&self) -> Option<&Region> {
         match self {
             Self::Primary(_) => None,
             Self::OtherRegion(region) => Some(region),

@@ -14,10 +14,11 @@ pub enum Role {
 impl Role {
     /// The statement that tells the role by the number of its rows, the cheapest thing to take out of Spin. It also
     /// proves that the database answers.
-    pub(crate) const STATEMENT: &str = "SELECT 1 WHERE pg_is_in_recovery()";
+    pub const STATEMENT: &str = "SELECT 1 WHERE pg_is_in_recovery()";
 
     /// What the number of rows of [`Role::STATEMENT`] means; nothing for more than one.
-    pub(crate) fn from_rows(rows: u64) -> Option<Self> {
+    #[must_use]
+    pub fn from_rows(rows: u64) -> Option<Self> {
         match rows {
             0 => Some(Self::Primary),
             1 => Some(Self::Replica),

@@ -27,8 +27,9 @@ pub(crate) fn with_defaults(url: DatabaseUrl, config: &Config) -> DatabaseUrl {
     }
     match network {
         Network::Private | Network::Address => {
-            let timeout = config.statement_timeout().as_millis();
-            url.with_default("options", &format!("-c%20statement_timeout%3D{timeout}"))
+            let timeout = config.statement_timeout.map(|timeout| timeout.as_millis());
+            let setting = timeout.map_or_else(String::new, |ms| format!("-c%20statement_timeout%3D{ms}"));
+            url.with_default("options", &setting)
         }
         // Connection poolers (PgBouncer) refuse `options`.
         Network::Elsewhere => url,

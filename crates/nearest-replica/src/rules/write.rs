@@ -5,7 +5,7 @@ use super::sqlstate::SqlState;
 
 /// What is known about a write that failed after it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// The server says that nothing of it is there.
     RolledBack {
         /// Whether the same again may well succeed.
@@ -21,7 +21,8 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// After this failure of a statement that was handed over to be run.
-    pub(crate) fn after(failure: &Failure) -> Self {
+    #[must_use]
+    pub fn after(failure: &Failure) -> Self {
         match failure {
             Failure::Unreachable(_) | Failure::NotPermitted(_) | Failure::NotSent(_) | Failure::Behind => Self::NotSent,
             Failure::Lost(_) | Failure::TimedOut | Failure::Unusable(_) => Self::Unknown,

@@ -48,7 +48,7 @@ impl Requirement {
 /// How long a statement may still take that nobody waits for: it may be on its way for as long as `tcp_user_timeout`, and
 /// run for as long as `statement_timeout` then.
 pub(super) fn until_final(config: &Config) -> Duration {
-    config.deadline + config.statement_timeout() + Duration::from_secs(1)
+    config.deadline + config.statement_timeout.unwrap_or(config.deadline) + Duration::from_secs(1)
 }
 
 /// From the primary, for as long.

@@ -1,0 +1,93 @@
+//! An app that knows nothing of regions: it runs the statements that a test sends, by the version of Spin's Postgres interface
+//! that the test names, and prints everything that came back. `POST /<version>` with a script as JSON. `GET /<rows>` reads
+//! that many rows by 4.2.0.
+#![cfg(target_family = "wasm")]
+
+mod bindings;
+mod blocking;
+mod waiting;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use spin_sdk::http::body::IncomingBodyExt;
+use spin_sdk::http::{IntoResponse, Method, Request, Response};
+
+/// Statements on connections that are opened where the script first names them.
+#[derive(Deserialize)]
+struct Script {
+    /// In place of the variable `database_url`.
+    address: Option<String>,
+    ca_root: Option<String>,
+    /// How many of the steps are begun at the same time, on one connection; by the functions that wait only.
+    #[serde(default)]
+    at_once: usize,
+    steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    /// The connection, by a number from 0.
+    #[serde(default)]
+    on: usize,
+    statement: String,
+    #[serde(default)]
+    params: Vec<Param>,
+    /// Whether only the number of rows is asked for.
+    #[serde(default)]
+    execute: bool,
+    /// How many rows to take before the rest is given up.
+    take: Option<usize>,
+    /// After how many milliseconds to give up the statement; by the functions that wait only.
+    give_up_ms: Option<u64>,
+}
+
+/// A parameter that every version has.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Param {
+    Boolean(bool),
+    Int32(i32),
+    Int64(i64),
+    Floating64(f64),
+    Str(String),
+    Binary(Vec<u8>),
+    Null,
+}
+
+/// What one step has brought.
+#[derive(Default, Serialize)]
+struct Outcome {
+    columns: Vec<String>,
+    rows: Vec<String>,
+    /// How many there were, also where they are not printed.
+    count: u64,
+    error: Option<String>,
+}
+
+#[spin_sdk::http_service]
+async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().trim_start_matches('/').to_owned();
+    let address = spin_sdk::variables::get("database_url").await?;
+    if parts.method == Method::GET {
+        let statement = format!("SELECT n, 'row ' || n FROM generate_series(1, {}) AS n", path.parse().unwrap_or(1));
+        let count = waiting::count(address, statement).await?;
+        return response(&format!(r#"{{"rows":{count}}}"#));
+    }
+    let script: Script = serde_json::from_slice(&body.bytes().await?).context("reading the script")?;
+    let address = script.address.unwrap_or(address);
+    let (ca_root, at_once, steps) = (script.ca_root, script.at_once, script.steps);
+    let outcomes = match path.as_str() {
+        "4.2.0" => waiting::run(address, ca_root, at_once, &steps).await,
+        "4.2.0-blocking" => blocking::v4_2::run(&address, &steps),
+        "4.0.0" => blocking::v4_0::run(&address, &steps),
+        "3.0.0" => blocking::v3_0::run(&address, &steps),
+        other => bail!("no version {other}"),
+    };
+    response(&serde_json::to_string(&outcomes)?)
+}
+
+fn response(body: &str) -> anyhow::Result<Response<String>> {
+    let response = Response::builder().header("content-type", "application/json");
+    Ok(response.header("content-length", body.len()).body(body.to_owned())?)
+}
