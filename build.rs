@@ -5,7 +5,8 @@
 const STACK: usize = 128 * 1024;
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    // Cargo looks for a file in the folder of the package; this one is that of two, and is run again when it changes anyway.
+    println!("cargo::rerun-if-env-changed=CARGO_CFG_TARGET_FAMILY");
     if std::env::var("CARGO_CFG_TARGET_FAMILY").as_deref() == Ok("wasm") {
         println!("cargo::rustc-link-arg-cdylib=-zstack-size={STACK}");
     }

@@ -36,6 +36,8 @@ pub struct View {
     pub numbers: BTreeMap<String, i64>,
     /// All rows, with spaces in between, where it asked for them.
     pub facts: Option<String>,
+    /// Entries of a guestbook by their ids: those that it lists, or the one that was written.
+    pub listed: Option<BTreeMap<i64, String>>,
     /// Who answered; nothing where that is not said.
     pub candidate: String,
     /// Why this one.
@@ -74,6 +76,14 @@ pub struct Call {
     pub began: Duration,
     /// When the answer was there.
     pub ended: Duration,
+}
+
+impl View {
+    /// The rows that it shows.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &str> {
+        let facts = self.facts.iter().flat_map(|facts| facts.split_whitespace());
+        facts.chain(self.listed.iter().flat_map(|listed| listed.values().map(String::as_str)))
+    }
 }
 
 impl Call {

@@ -1,4 +1,4 @@
-//! What goes wrong meanwhile: replicas that lag, links that break, connections and statements that are ended, servers
+//! What goes wrong meanwhile: replicas that lag or hang, links that break, connections and statements that are ended, servers
 //! that restart.
 
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use crate::postgres::PRIMARY;
 enum Disturbance {
     /// The replica of a region does not replay.
     Lag(&'static str),
+    /// The server of a region hangs.
+    Hang(&'static str),
     /// Some of the links, drawn by lot, are broken in this way.
     Links(Fault),
     /// Connections are ended again and again, by this function.
@@ -25,9 +27,10 @@ enum Disturbance {
     Restart(&'static str, Signal),
 }
 
-const DISTURBANCES: [Disturbance; 12] = [
+const DISTURBANCES: [Disturbance; 13] = [
     Disturbance::Lag("fra"),
     Disturbance::Lag("syd"),
+    Disturbance::Hang("fra"),
     Disturbance::Links(Fault::Refuse),
     Disturbance::Links(Fault::Reset),
     Disturbance::Links(Fault::Stall),
@@ -65,6 +68,12 @@ impl Disturbance {
                 regions.pause(region).await?;
                 pause(random, 500..1500).await;
                 regions.resume(region).await?;
+            }
+            Self::Hang(region) => {
+                let server = regions.cluster().server(region);
+                server.signal_all(Signal::SIGSTOP)?;
+                pause(random, 500..2500).await;
+                server.signal_all(Signal::SIGCONT)?;
             }
             Self::Links(fault) => {
                 let hit: Vec<_> = regions.links().filter(|_| random.random_bool(0.5)).collect();

@@ -1,15 +1,19 @@
-//! Three regions, each with a Machine that serves the session guest, and with links of its own to the primary and to its
-//! replica.
+//! Regions, each with a Machine, and with links of its own to the primary and to its replica: three that serve the session
+//! guest, or one that serves a guestbook.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::book::make_book;
 use super::state::make_tables;
 use crate::fault::FaultProxy;
 use crate::machine::{Host, Machine, Routes, Setup, repository};
 use crate::postgres::{Cluster, PRIMARY, USER};
+use crate::private_network::PrivateNetwork;
+use crate::region::on_private_network;
 use crate::wait::eventually;
 
 /// Where there are replicas.
@@ -27,8 +31,24 @@ pub struct Regions {
 struct Place {
     region: &'static str,
     machine: Machine,
+    _network: Option<PrivateNetwork>,
     primary: FaultProxy,
     local: FaultProxy,
+}
+
+impl Place {
+    async fn start(
+        region: &'static str,
+        cluster: &Cluster,
+        serve: impl AsyncFnOnce(Routes) -> Result<(Machine, Option<PrivateNetwork>)>,
+    ) -> Result<Self> {
+        let primary = FaultProxy::before(cluster.primary().address()).await?;
+        let local = FaultProxy::before(cluster.server(region).address()).await?;
+        let private = vec![(region.to_owned(), local.address())];
+        let routes = Routes { configured: primary.address(), local: local.address(), nearest: None, private };
+        let (machine, network) = serve(routes).await?;
+        Ok(Self { region, machine, _network: network, primary, local })
+    }
 }
 
 impl Regions {
@@ -41,13 +61,30 @@ impl Regions {
         make_tables(cluster.primary()).await?;
         let mut places = Vec::new();
         for region in REPLICAS.into_iter().chain([PRIMARY]) {
-            let primary = FaultProxy::before(cluster.primary().address()).await?;
-            let local = FaultProxy::before(cluster.server(region).address()).await?;
-            let private = vec![(region.to_owned(), local.address())];
-            let routes = Routes { configured: primary.address(), local: local.address(), nearest: None, private };
-            let machine = serve_guest(region, &routes, host).await?;
-            places.push(Place { region, machine, primary, local });
+            let serve = async |routes: Routes| Ok((serve_guest(region, &routes, host).await?, None));
+            places.push(Place::start(region, &cluster, serve).await?);
         }
+        Self::ready(cluster, places).await
+    }
+
+    /// Starts a cluster, and one Machine in `fra` that serves the guestbook of this manifest, which is built. Nobody has
+    /// signed it.
+    ///
+    /// # Errors
+    /// When a part of it does not start.
+    pub async fn with_guestbook(host: &Host, manifest: &Path) -> Result<Self> {
+        let cluster = Cluster::start(&REPLICAS).await?;
+        make_book(cluster.primary()).await?;
+        let serve = async |routes: Routes| {
+            let (setup, network) = on_private_network("fra", USER, &routes, host).await?;
+            let setup = Setup { manifest: Some(manifest.to_owned()), ..setup };
+            Ok((Machine::start(host, setup).await?, network))
+        };
+        let fra = Place::start("fra", &cluster, serve).await?;
+        Self::ready(cluster, vec![fra]).await
+    }
+
+    async fn ready(cluster: Cluster, places: Vec<Place>) -> Result<Self> {
         let regions = Self { places, cluster };
         regions.wait_for_replicas().await?;
         Ok(regions)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::book::{OWN, SIGNED};
 use crate::postgres::Server;
 use crate::wait::eventually;
 
@@ -34,6 +35,18 @@ impl State {
     /// # Errors
     /// When somebody stays connected.
     pub async fn at_the_end(server: &Server) -> Result<Self> {
+        Self::read(server, FACTS, NUMBERS).await
+    }
+
+    /// The same of a guestbook's table.
+    ///
+    /// # Errors
+    /// When somebody stays connected.
+    pub async fn of_the_book(server: &Server) -> Result<Self> {
+        Self::read(server, SIGNED, OWN).await
+    }
+
+    async fn read(server: &Server, all_facts: &str, all_numbers: &str) -> Result<Self> {
         let others = "SELECT count(*)::text FROM pg_stat_activity \
                       WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
         let alone = eventually(Duration::from_secs(30), "all connections to end", async || {
@@ -41,10 +54,10 @@ impl State {
         });
         alone.await?;
         let mut facts = BTreeMap::new();
-        for fact in server.ask(FACTS).await?.split_whitespace() {
+        for fact in server.ask(all_facts).await?.split_whitespace() {
             *facts.entry(fact.to_owned()).or_insert(0) += 1;
         }
-        let numbers = numbers(&server.ask(NUMBERS).await?).context("reading the numbers")?;
+        let numbers = numbers(&server.ask(all_numbers).await?).context("reading the numbers")?;
         Ok(Self { numbers, facts })
     }
 }

@@ -22,7 +22,8 @@ pub enum Rule {
     TwoOwners,
     /// Nothing is there that nobody wrote.
     Stranger,
-    /// Nobody reads anything older than what they have written or read.
+    /// Nobody reads anything older than what they have written or read; on one Machine behind the adapter, than what
+    /// anybody was told there.
     Stale,
 }
 

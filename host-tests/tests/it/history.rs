@@ -19,7 +19,7 @@ use crate::turn::{alone, beside_others};
 const LAG: (&str, &str) = ("recovery_min_apply_delay", "300ms");
 
 /// The one that a failure has printed, or a new one.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     match std::env::var("HISTORY_SEED") {
         Ok(seed) => seed.parse().expect("HISTORY_SEED is a number"),
         Err(_) => rand::rng().random(),
@@ -31,7 +31,7 @@ async fn regions(settings: &[(&str, &str)]) -> Regions {
 }
 
 /// Waits for this many more requests.
-async fn requests(drive: &Drive, more: usize) {
+pub(crate) async fn requests(drive: &Drive, more: usize) {
     let enough = drive.answered() + more;
     eventually(PATIENCE, "more requests", async || (drive.answered() >= enough).then_some(())).await.unwrap();
 }
@@ -119,7 +119,7 @@ async fn a_client_that_ignores_its_bookmark_reads_old_values_and_is_caught() {
 }
 
 #[track_caller]
-fn assert_only(found: &[Violation], rule: Rule) {
+pub(crate) fn assert_only(found: &[Violation], rule: Rule) {
     assert!(!found.is_empty(), "nothing was found");
     println!("{}", report(found));
     assert!(found.iter().all(|violation| violation.rule == rule), "{}", report(found));

@@ -13,15 +13,15 @@ use serde_json::Value;
 use crate::fixtures::{host, url_of};
 use crate::turn::alone;
 
-const LANGUAGES: [&str; 2] = ["python", "javascript"];
+pub(crate) const LANGUAGES: [&str; 2] = ["python", "javascript"];
 const FORM: &str = "application/x-www-form-urlencoded";
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 
 /// Quotes, HTML and what is not in the Basic Multilingual Plane.
 const UNUSUAL: &str = "{\"name\":\"Ann \\\"A\\\"\",\"message\":\"it's <script>alert(1)</script> & \u{1f600}\"}";
 
 /// What guests do: a method, a path, a content type and a body.
-const REQUESTS: &[(&str, &str, &str, &[u8])] = &[
+pub(crate) const REQUESTS: &[(&str, &str, &str, &[u8])] = &[
     ("GET", "/", "", b""),
     ("GET", "/entries", "", b""),
     ("POST", "/entries", JSON, UNUSUAL.as_bytes()),
@@ -69,7 +69,7 @@ async fn guestbooks() -> Cluster {
     cluster
 }
 
-async fn send(machine: &Machine, request: (&str, &str, &str, &[u8])) -> Answer {
+pub(crate) async fn send(machine: &Machine, request: (&str, &str, &str, &[u8])) -> Answer {
     let (method, path, content_type, body) = request;
     let headers = [("content-type", content_type)];
     let headers = if content_type.is_empty() { &[][..] } else { &headers[..] };
@@ -78,7 +78,7 @@ async fn send(machine: &Machine, request: (&str, &str, &str, &[u8])) -> Answer {
 }
 
 /// What an answer says, without when that was, and without what the one in Rust says about regions.
-fn said(answer: &Answer) -> Vec<String> {
+pub(crate) fn said(answer: &Answer) -> Vec<String> {
     let content_type = answer.header("content-type").to_ascii_lowercase();
     let location = answer.header("location").split('?').next().unwrap();
     let headers = ["allow", "retry-after"].map(|name| answer.header(name).to_owned());

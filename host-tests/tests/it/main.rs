@@ -14,6 +14,8 @@ mod guestbook;
 mod history;
 mod host;
 mod languages;
+mod languages_adapted;
+mod languages_history;
 mod load;
 mod map;
 mod playground;

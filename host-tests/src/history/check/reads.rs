@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::history::call::{Call, Effect, Outcome};
+use crate::history::call::{Call, Effect, Outcome, View};
 use crate::history::violation::{Rule, Violation};
 
 /// What a session has seen, and by which call.
@@ -13,13 +13,26 @@ struct Seen<'a> {
     facts: BTreeMap<&'a str, &'a Call>,
 }
 
-pub(super) fn check(calls: &[Call]) -> Vec<Violation> {
+/// Rows that somebody saw of a write that was said to have changed nothing.
+pub(super) fn refused(calls: &[Call]) -> Vec<Violation> {
     let mut violations = Vec::new();
     let nothing: HashMap<&str, &Call> = calls
         .iter()
         .filter(|call| matches!(call.outcome, Outcome::Nothing(_)))
         .flat_map(|call| call.facts().map(move |(fact, _)| (fact, call)))
         .collect();
+    for call in calls {
+        let rows = call.view().into_iter().flat_map(View::rows).collect::<HashSet<_>>();
+        for (fact, refused) in rows.iter().filter_map(|fact| Some((*fact, *nothing.get(fact)?))) {
+            violations.push(Violation::new(Rule::There, format!("{fact} was read"), [refused, call]));
+        }
+    }
+    violations
+}
+
+/// No session reads anything older than what it has written or read before.
+pub(super) fn check(calls: &[Call]) -> Vec<Violation> {
+    let mut violations = Vec::new();
     let mut sessions: BTreeMap<u32, Seen<'_>> = BTreeMap::new();
     for call in calls {
         let Outcome::Acknowledged(view) = &call.outcome else { continue };
@@ -30,9 +43,6 @@ pub(super) fn check(calls: &[Call]) -> Vec<Violation> {
         let Some(facts) = &view.facts else { continue };
         let facts: HashSet<&str> = facts.split_whitespace().collect();
         violations.extend(seen.facts(&facts, call));
-        for (fact, refused) in facts.iter().filter_map(|fact| Some((*fact, *nothing.get(fact)?))) {
-            violations.push(Violation::new(Rule::There, format!("{fact} was read"), [refused, call]));
-        }
     }
     violations
 }

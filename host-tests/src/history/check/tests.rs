@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check;
+use super::{check, check_machine};
 use crate::history::call::{Call, Effect, Outcome, View};
 use crate::history::state::State;
 use crate::history::violation::{Rule, Violation, report};
@@ -44,6 +44,18 @@ fn unknown() -> Outcome {
 fn sees(numbers: &[(&str, i64)], facts: Option<&str>) -> Outcome {
     let numbers = numbers.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
     Outcome::Acknowledged(View { numbers, facts: facts.map(str::to_owned), ..View::default() })
+}
+
+/// A call of a guest of one Machine, from one moment to another.
+fn at(session: u32, from: u64, to: u64, effects: &[Effect], outcome: Outcome) -> Call {
+    let (began, ended) = (Duration::from_millis(from), Duration::from_millis(to));
+    Call { began, ended, ..call(session, effects, outcome) }
+}
+
+fn lists(entries: &[(i64, &str)], numbers: &[(&str, i64)]) -> Outcome {
+    let listed = entries.iter().map(|(id, fact)| (*id, (*fact).to_owned())).collect();
+    let Outcome::Acknowledged(view) = sees(numbers, None) else { unreachable!("it is seen") };
+    Outcome::Acknowledged(View { listed: Some(listed), ..view })
 }
 
 fn end(numbers: &[(&str, i64)], facts: &[(&str, usize)]) -> State {
@@ -148,6 +160,46 @@ fn a_read_that_is_older_than_a_write_or_a_read_before_is_found() {
         let found = assert_finds(&[&others[..], &[sees_all.clone(), stale.clone()]].concat(), &end, &[Rule::Stale]);
         assert_eq!(found[0].calls, [sees_all.clone(), stale]);
     }
+}
+
+#[test]
+fn a_read_that_is_older_than_what_somebody_was_told_on_its_machine_before_it_began_is_found() {
+    let end = end(&[("r", 4)], &[("1.1", 1)]);
+    let signed = at(1, 1, 3, &[fact("1.1")], lists(&[(7, "1.1")], &[]));
+    let edited = at(1, 4, 6, &[set(4)], lists(&[], &[("r", 4)]));
+    let writes = [signed.clone(), edited.clone()];
+    let judge = |read: &Call| check_machine(&[&writes[..], std::slice::from_ref(read)].concat(), &end);
+    let old = lists(&[], &[("r", 0)]);
+    // What began before the answer was there may see either.
+    for kept in [
+        at(2, 3, 9, &[], old.clone()),
+        at(2, 6, 9, &[], lists(&[(7, "1.1")], &[("r", 0)])),
+        at(2, 7, 9, &[], lists(&[(7, "1.1")], &[("r", 4)])),
+    ] {
+        assert!(judge(&kept).is_empty(), "{kept}: {}", report(&judge(&kept)));
+    }
+    for (stale, since) in [
+        (at(2, 7, 9, &[], lists(&[(7, "1.1")], &[("r", 0)])), &edited),
+        (at(2, 4, 9, &[], old.clone()), &signed),
+        (at(1, 4, 9, &[], lists(&[(7, "another")], &[])), &signed),
+    ] {
+        let found = judge(&stale);
+        assert_eq!(found.iter().map(|found| found.rule).collect::<Vec<_>>(), [Rule::Stale], "{}", report(&found));
+        assert_eq!(found[0].calls, [since.clone(), stale]);
+    }
+}
+
+#[test]
+fn an_entry_below_a_full_list_is_not_missed() {
+    let signed = [(60, "1.1"), (5, "1.2")].map(|(id, name)| at(1, 1, 2, &[fact(name)], lists(&[(id, name)], &[])));
+    let others: Vec<_> = (10..60).map(|id| (id, "other")).collect();
+    let seen = |entries: &[(i64, &str)]| {
+        let calls = [&signed[..], &[at(2, 3, 4, &[], lists(entries, &[]))]].concat();
+        check_machine(&calls, &end(&[], &[("1.1", 1), ("1.2", 1)]))
+    };
+    assert!(seen(&[&others[1..], &[(60, "1.1")]].concat()).is_empty(), "50 of them, with the last one");
+    assert!(seen(&others)[0].what.starts_with("1.1 was there as 60, then it and 0 others"), "without it");
+    assert!(seen(&others[..1])[0].what.starts_with("1.2 was there as 5, then it and 1 others"), "of a short list");
 }
 
 #[test]

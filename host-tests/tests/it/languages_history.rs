@@ -1,0 +1,101 @@
+//! The guestbook in Python behind the adapter, on one Machine while everything goes wrong: every write is there once, and
+//! nobody reads anything older than what anybody was told there. And the same checker finds it where instances do not tell
+//! each other of writes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use host_tests::history::{Drive, Regions, Rule, State, Summary, Violation, check_machine, disturb, report};
+use host_tests::machine::repository;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tempfile::TempDir;
+
+use crate::fixtures::host;
+use crate::history::{assert_only, requests, seed};
+use crate::languages_adapted::build_with_adapter;
+use crate::turn::alone;
+
+/// The example, or a copy of its manifest by which instances know their own writes only.
+enum Told {
+    Machine,
+    InstanceOnly(TempDir),
+}
+
+impl Told {
+    fn instance_only() -> Self {
+        let manifest = std::fs::read_to_string(example()).unwrap();
+        let root = repository().to_str().unwrap();
+        let copy = manifest
+            .replace("key_value_store = \"default\"", "key_value_store = \"\"")
+            .replace("\"../../", &format!("\"{root}/"))
+            .replace("\"guestbook.wasm\"", &format!("\"{root}/examples/python/guestbook.wasm\""));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("spin.toml"), copy).unwrap();
+        Self::InstanceOnly(folder)
+    }
+
+    fn manifest(&self) -> PathBuf {
+        match self {
+            Self::Machine => example(),
+            Self::InstanceOnly(folder) => folder.path().join("spin.toml"),
+        }
+    }
+}
+
+fn example() -> PathBuf {
+    repository().join("examples/python/with-adapter.toml")
+}
+
+async fn regions(manifest: &Path) -> Regions {
+    build_with_adapter("python").await;
+    Regions::with_guestbook(&host(), manifest).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python: make test-languages"]
+async fn guests_in_python_read_whatever_anybody_on_their_machine_was_told_while_everything_goes_wrong() {
+    let _turn = alone().await;
+    let seed = seed();
+    let regions = regions(&Told::Machine.manifest()).await;
+    let drive = Drive::guests(&regions, seed);
+    let faults = disturb(&regions, Duration::from_secs(20), StdRng::seed_from_u64(seed));
+    let (calls, disturbed) = drive.run(faults).await;
+    disturbed.unwrap_or_else(|error| panic!("HISTORY_SEED={seed}: {error:#}"));
+    let cluster = regions.close();
+    let end = State::of_the_book(cluster.primary()).await.unwrap();
+    let (found, summary) = (check_machine(&calls, &end), Summary::of(&calls));
+    println!("seed {seed}\n{summary}");
+    assert!(found.is_empty(), "HISTORY_SEED={seed}: {}\n{summary}", report(&found));
+    assert!(summary.acknowledged >= 200 && summary.by_replicas >= 50, "a trivial history: {summary}");
+    assert!(summary.for_reasons(&["sjc"]) >= 50, "nobody left the replica: {summary}");
+    assert!(summary.nothing.keys().all(|why| why == "503") && !summary.nothing.is_empty(), "{summary}");
+    assert!(!summary.unknown.is_empty(), "the outcome of every write is known: {summary}");
+}
+
+/// What is found while the replica does not replay.
+async fn found_while_no_replica_replays(told: &Told) -> (Vec<Violation>, Summary) {
+    let regions = regions(&told.manifest()).await;
+    let drive = Drive::guests(&regions, seed());
+    let script = async {
+        requests(&drive, 50).await;
+        regions.pause("fra").await.unwrap();
+        // Spin makes a new instance after 128 of them.
+        requests(&drive, 1200).await;
+    };
+    let (calls, ()) = drive.run(script).await;
+    let cluster = regions.close();
+    let end = State::of_the_book(cluster.primary()).await.unwrap();
+    (check_machine(&calls, &end), Summary::of(&calls))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python: make test-languages"]
+async fn instances_that_do_not_tell_each_other_of_writes_are_caught() {
+    let _turn = alone().await;
+    let (found, summary) = found_while_no_replica_replays(&Told::Machine).await;
+    assert!(found.is_empty(), "{}\n{summary}", report(&found));
+    let (found, summary) = found_while_no_replica_replays(&Told::instance_only()).await;
+    println!("{summary}");
+    assert_only(&found, Rule::Stale);
+}
