@@ -27,7 +27,7 @@ soak: setup
 
 BUILD_BENCH = cargo build --locked --profile native --package bench --package host-tests --bin bench --bin native --bin host
 
-# Measures everything that is claimed about speed, in some ten minutes, into target/bench; `make bench SPIN=/path/to/spin`
+# Measures everything that is claimed about speed, in some twenty minutes, into target/bench; `make bench SPIN=/path/to/spin`
 # measures on a real Spin as well.
 bench: setup
 	$(BUILD_BENCH)

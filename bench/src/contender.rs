@@ -12,7 +12,7 @@ use host_tests::machine::{Host, Machine, Setup, repository};
 use host_tests::postgres::{PRIMARY, USER};
 use host_tests::process::{Process, free_address};
 
-use Kind::{Axum, Component, PerInstance, PerRequest, Recipe};
+use Kind::{App, AppWithAdapter, Axum, Component, PerInstance, PerRequest, Recipe};
 use Runtime::{InHouse, Spin};
 
 /// The region that everybody reads in; its replica is the database of all contenders.
@@ -49,6 +49,10 @@ pub(crate) enum Kind {
     PerRequest,
     /// A connection kept for the life of the instance, by hand.
     PerInstance,
+    /// The tests' app, which knows nothing of regions.
+    App,
+    /// The same behind the adapter.
+    AppWithAdapter,
 }
 
 /// This component, on the in-house host and on a real Spin; and those that verdicts and tables set it against.
@@ -98,6 +102,39 @@ pub(crate) const STEPS: [Contender; 7] = [
     step("ours in another region", Component, &[]),
 ];
 
+/// The app behind the adapter and what it is set against, its database beside it: on each host and in either region.
+pub(crate) const WITH_AND_ALONE: [[&str; 2]; 4] = [
+    ["app with the adapter, primary region", "app alone"],
+    ["app with the adapter, another region", "app alone"],
+    ["Spin: app with the adapter, primary region", "Spin: app alone"],
+    ["Spin: app with the adapter, another region", "Spin: app alone"],
+];
+
+/// All of these.
+pub(crate) const APPS: [Contender; 6] = [
+    app(WITH_AND_ALONE[0][1], App, InHouse, &[IN_PRIMARY]),
+    app(WITH_AND_ALONE[0][0], AppWithAdapter, InHouse, &[IN_PRIMARY]),
+    app(WITH_AND_ALONE[1][0], AppWithAdapter, InHouse, &[]),
+    app(WITH_AND_ALONE[2][1], App, Spin, &[IN_PRIMARY]),
+    app(WITH_AND_ALONE[2][0], AppWithAdapter, Spin, &[IN_PRIMARY]),
+    app(WITH_AND_ALONE[3][0], AppWithAdapter, Spin, &[]),
+];
+
+const fn app(
+    name: &'static str,
+    kind: Kind,
+    runtime: Runtime,
+    environment: &'static [(&'static str, &'static str)],
+) -> Contender {
+    Contender { environment, ..contender(name, kind, runtime, (0, 0, 0)) }
+}
+
+/// The application that the adapter is put in front of, with it or as it is.
+pub(crate) fn app_manifest(kind: Kind) -> PathBuf {
+    let file = if kind == AppWithAdapter { "with-adapter.toml" } else { "spin.toml" };
+    repository().join("host-tests/postgres-guest").join(file)
+}
+
 const fn step(name: &'static str, kind: Kind, environment: &'static [(&'static str, &'static str)]) -> Contender {
     Contender { environment, ..contender(name, kind, Spin, (0, 0, 0)) }
 }
@@ -126,7 +163,12 @@ impl Programs {
 
     /// Everybody who can be had here.
     pub(crate) fn contenders(&self) -> impl Iterator<Item = &'static Contender> {
-        CONTENDERS.iter().filter(|contender| match (contender.kind, contender.runtime) {
+        self.available(&CONTENDERS)
+    }
+
+    /// Those of a list that can be had here.
+    pub(crate) fn available(&self, of: &'static [Contender]) -> impl Iterator<Item = &'static Contender> {
+        of.iter().filter(|contender| match (contender.kind, contender.runtime) {
             (Recipe, _) => self.ruby.is_some(),
             (_, Spin) => self.spin.is_some(),
             _ => true,
@@ -155,6 +197,7 @@ impl Programs {
         let (url, manifest) = match of.kind {
             Axum => (url(replica), None),
             Recipe | Component => (url(primary), None),
+            App | AppWithAdapter => (url(primary) + "?sslmode=disable", Some(app_manifest(of.kind))),
             PerRequest => (url(replica) + "?sslmode=disable", by_hand("connection-per-request")),
             PerInstance => (url(replica) + "?sslmode=disable", by_hand("connection-per-instance")),
         };

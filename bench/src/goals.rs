@@ -2,7 +2,8 @@
 
 use host_tests::postgres::PRIMARY;
 
-use crate::contender::{COMPONENT, PER_REQUEST, RECIPE, REGION};
+use crate::adapter::{self, ALONE, BY_REGION, CASES, Rows};
+use crate::contender::{COMPONENT, PER_REQUEST, RECIPE, REGION, WITH_AND_ALONE};
 use crate::figures::{multiple, ratio, spread};
 use crate::regions::{WITH, WITHOUT};
 use crate::report::{At, Report};
@@ -53,10 +54,16 @@ const OTHERS: At<'static> = ["stalls|protocol|cost|fixed_rate", BEST, "*"];
 const FLOOR: As = OfRow(["regions", PRIMARY, WITH]);
 const TRIPS: As = OfFigure("distance_ms");
 const PLAIN_READ: As = OfRow(["writes", READ, REGION]);
+const ADAPTER: At<'static> = ["adapter|adapter_regions", "*", "*"];
+const FRA: At<'static> = [BY_REGION, "fra", adapter::WITH];
+const SYD: At<'static> = [BY_REGION, "syd", adapter::WITH];
+const FRA_ALONE: As = OfRow([BY_REGION, "fra", ALONE]);
+const SYD_ALONE: As = OfRow([BY_REGION, "syd", ALONE]);
+const ALONE_AT_HOME: As = OfRow([BY_REGION, PRIMARY, ALONE]);
 const BY_HAND: As = OfRow(["writes", WRITE_BY_HAND, REGION]);
 
 /// All of them, in the order of the report; those for a real Spin and for the recipe only where they were there.
-const GOALS: [Goal; 27] = [
+const GOALS: [Goal; 32] = [
     ("round trips before the answer, 16 clients", PROTOCOL, "round_trips", Itself, AtMost(2.2)),
     // Less would mean that the reads went somewhere else.
     ("round trips before the answer, 16 clients", PROTOCOL, "round_trips", Itself, AtLeast(1.99)),
@@ -92,7 +99,21 @@ const GOALS: [Goal; 27] = [
         TRIPS,
         AtMost(1.3),
     ),
+    ("adapter: failed requests", ADAPTER, "failed", Most, AtMost(0.0)),
+    ("fra: p50 with the adapter, of the app alone", FRA, "p50_ms", FRA_ALONE, AtMost(0.02)),
+    ("syd: p50 with the adapter, of the app alone", SYD, "p50_ms", SYD_ALONE, AtMost(0.02)),
+    ("fra: p50 with the adapter, of the in-region floor", FRA, "p50_ms", ALONE_AT_HOME, AtMost(1.5)),
+    ("syd: p50 with the adapter, of the in-region floor", SYD, "p50_ms", ALONE_AT_HOME, AtMost(1.5)),
     ("size of the wasm in bytes", ["wasm", COMPONENT[0], "in all"], "bytes", Itself, AtMost(400_000.0)),
+];
+
+/// What the adapter may cost, as a multiple of the app alone: for how many rows, in words, which figure, and its limit.
+const ADAPTER_GOALS: [(Rows, &str, &str, Limit); 5] = [
+    (Rows::One, "req/s", "rps", AtLeast(0.9)),
+    (Rows::One, "CPU per request", "server_cpu_us", AtMost(1.15)),
+    (Rows::Fifty, "req/s", "rps", AtLeast(0.85)),
+    (Rows::Fifty, "CPU per request", "server_cpu_us", AtMost(1.2)),
+    (Rows::TenThousand, "req/s", "rps", AtLeast(0.9)),
 ];
 
 /// What is in the README; the first is two, since it has two limits.
@@ -113,7 +134,23 @@ pub(crate) fn verdicts(report: &Report) -> Vec<Verdict> {
         let loads = if borne(&goals[0]) { &LOADS[..] } else { &LOADS[..1] };
         loads.iter().map(move |load| (*load, goals))
     });
-    groups.flat_map(|(load, goals)| goals.iter().filter_map(move |goal| verdict(report, load, goal))).collect()
+    let all = groups.flat_map(|(load, goals)| goals.iter().filter_map(move |goal| verdict(report, load, goal)));
+    all.chain(of_adapter(report)).collect()
+}
+
+fn of_adapter(report: &Report) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for [with, alone] in WITH_AND_ALONE {
+        for case in &CASES {
+            for (_, words, figure, limit) in ADAPTER_GOALS.iter().filter(|(rows, ..)| *rows == case.rows) {
+                let of = |contender| report.measured.at([adapter::PART, contender, case.name]);
+                let measured = of(with).zip(of(alone)).and_then(|(with, alone)| ratio(figure, with, alone));
+                let what = format!("{with}, {}: {words}, of the app alone", case.name);
+                verdicts.extend(measured.map(|(rounds, left_out)| Verdict::of(what, *limit, rounds, left_out)));
+            }
+        }
+    }
+    verdicts
 }
 
 fn verdict(report: &Report, load: At<'static>, (what, at, figure, held, limit): &Goal) -> Option<Verdict> {

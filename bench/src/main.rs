@@ -2,6 +2,7 @@
 //!
 //! Every comparison is made in interleaved rounds, so that what else happens on the machine happens to all.
 
+mod adapter;
 mod contender;
 mod cpu;
 mod figures;
@@ -92,25 +93,27 @@ async fn measure(arguments: Arguments) -> Result<()> {
     }
     let rounds = arguments.rounds;
     let bench = Bench { programs, cluster, rounds, fewer: rounds.div_ceil(2), length, measured: Default::default() };
-    step("1 of 8: what the component says to Postgres");
+    step("1 of 9: what the component says to Postgres");
     parts::protocol(&bench).await?;
-    step("2 of 8: throughput, latency and CPU time");
+    step("2 of 9: throughput, latency and CPU time");
     parts::throughput(&bench).await?;
-    step("3 of 8: latency at a fixed rate");
+    step("3 of 9: latency at a fixed rate");
     parts::fixed_rate(&bench).await?;
-    step("4 of 8: responses that stall");
+    step("4 of 9: responses that stall");
     parts::stalls(&bench, usize::try_from(arguments.responses)?).await?;
-    step("5 of 8: regions");
+    step("5 of 9: regions");
     let Arguments { fra_syd_ms, sjc_fra_ms, sjc_syd_ms, .. } = arguments;
     let distances = [("fra", "syd", fra_syd_ms), ("sjc", "fra", sjc_fra_ms), ("sjc", "syd", sjc_syd_ms)];
     regions::measure(&bench, &distances).await?;
-    step("6 of 8: size, instances and connections");
+    step("6 of 9: size, instances and connections");
     wasm::measure(&bench)?;
     parts::cost(&bench).await?;
-    step("7 of 8: the overhead of our own rules");
+    step("7 of 9: the overhead of our own rules");
     parts::overhead(&bench).await?;
-    step("8 of 8: sessions and writes");
+    step("8 of 9: sessions and writes");
     writes::measure(&bench, sjc_fra_ms).await?;
+    step("9 of 9: an app with the adapter and without");
+    adapter::measure(&bench, &distances).await?;
 
     let report = Report { machine, measured: bench.measured.into_inner() };
     write(&report, LAST)?;

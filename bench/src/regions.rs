@@ -23,20 +23,22 @@ pub(crate) const WITHOUT: &str = "all on the primary";
 const DEAD: &str = "its replica refuses";
 const CLIENTS: usize = 4;
 /// Longer than the slowest first request: the instances have found out by then who is dead.
-const WARM_UP: Duration = Duration::from_secs(2);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Pairs of regions, and the round trip between them in milliseconds.
-type Distances = [(&'static str, &'static str, u64)];
+pub(crate) type Distances = [(&'static str, &'static str, u64)];
 
-fn between(distances: &Distances, here: &str, there: &str) -> u64 {
+/// The round trip between two of them in milliseconds.
+pub(crate) fn between(distances: &Distances, here: &str, there: &str) -> u64 {
     let is = |(one, other, _): &&(&str, &str, u64)| [[here, there], [there, here]].contains(&[*one, *other]);
     distances.iter().find(is).map_or(0, |(.., ms)| *ms)
 }
 
 /// The databases as they are seen from one region: each behind a link as long as the way to it.
-type View = BTreeMap<&'static str, FaultProxy>;
+pub(crate) type View = BTreeMap<&'static str, FaultProxy>;
 
-async fn view(here: &str, cluster: &Cluster, distances: &Distances) -> Result<View> {
+/// What is seen from a region.
+pub(crate) async fn view(here: &str, cluster: &Cluster, distances: &Distances) -> Result<View> {
     let mut links = View::new();
     for there in REGIONS {
         let link = FaultProxy::before(cluster.server(there).address()).await?;

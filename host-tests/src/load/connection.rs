@@ -1,4 +1,4 @@
-//! One keep-alive connection that asks `GET /`, and whether an answer is as it should be.
+//! One keep-alive connection that asks the same over and over, and whether an answer is as it should be.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,11 +10,23 @@ use tokio::net::TcpStream;
 use super::segments;
 use crate::postgres::PASSWORD;
 
-const BODY: &str = r#"{"status":"ok"}"#;
+/// What is asked for, and the body of a good answer.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) path: &'static str,
+    pub(super) body: &'static str,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { path: "/", body: r#"{"status":"ok"}"# }
+    }
+}
 
 pub(super) struct Connection {
     stream: TcpStream,
     request: String,
+    body: &'static str,
     unread: Vec<u8>,
     responses: u64,
     reads: u64,
@@ -37,11 +49,11 @@ impl Response {
 }
 
 impl Connection {
-    pub(super) async fn open(address: SocketAddr) -> Result<Self> {
+    pub(super) async fn open(address: SocketAddr, Asked { path, body }: Asked) -> Result<Self> {
         let stream = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
         stream.set_nodelay(true)?;
-        let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\n\r\n");
-        Ok(Self { stream, request, unread: Vec::with_capacity(4096), responses: 0, reads: 0 })
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        Ok(Self { stream, request, body, unread: Vec::with_capacity(4096), responses: 0, reads: 0 })
     }
 
     /// Responses that came in more than one segment; where the kernel does not count them, in more than one read.
@@ -56,7 +68,7 @@ impl Connection {
             let read = self.stream.read_buf(&mut self.unread).await.context("reading a response")?;
             ensure!(read > 0, "the connection ended");
             self.reads += 1;
-            if let Some(response) = parse(&self.unread)? {
+            if let Some(response) = parse(&self.unread, self.body)? {
                 self.responses += 1;
                 return Ok(response);
             }
@@ -64,8 +76,8 @@ impl Connection {
     }
 }
 
-/// A response, or `None` where more of it is to come.
-fn parse(bytes: &[u8]) -> Result<Option<Response>> {
+/// A response, whose body should be `expected`; `None` where more of it is to come.
+fn parse(bytes: &[u8], expected: &str) -> Result<Option<Response>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(end) = response.parse(bytes)? else { return Ok(None) };
@@ -78,7 +90,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Response>> {
     if !length.map_or(body.ends_with("0\r\n\r\n"), |length| bytes.len() - end >= length) {
         return Ok(None);
     }
-    let good = response.code == Some(200) && if length.is_some() { body == BODY } else { body.contains(BODY) };
+    let good = response.code == Some(200) && if length.is_some() { body == expected } else { body.contains(expected) };
     let wrong = if String::from_utf8_lossy(bytes).contains(PASSWORD) {
         Some("the password is in it".to_owned())
     } else {
@@ -101,6 +113,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_complete_with_its_last_byte_and_good_or_wrong() {
+        let parse = |bytes: &[u8]| parse(bytes, Asked::default().body);
         let good = b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\nserver-timing: db;dur=1.500\r\n\
                      database-role: replica\r\n\r\n{\"status\":\"ok\"}";
         for length in 0..good.len() {

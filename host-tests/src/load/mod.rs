@@ -14,10 +14,10 @@ use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use connection::{Connection, Response};
+use connection::{Asked, Connection, Response};
 pub use report::{Report, Sample, percentile};
 
-/// A load that can be stopped, and watched from other tasks: `GET /` over and over.
+/// A load that can be stopped, and watched from other tasks: the same request over and over, `GET /` unless said otherwise.
 #[derive(Default)]
 pub struct Load {
     plan: Plan,
@@ -26,6 +26,7 @@ pub struct Load {
 
 #[derive(Clone, Copy)]
 struct Plan {
+    asked: Asked,
     pace: Pace,
     arriving: Duration,
     patience: Duration,
@@ -58,7 +59,12 @@ struct Due {
 impl Default for Plan {
     fn default() -> Self {
         // Longer than any deadline in use: whoever waits this long is hung.
-        Self { pace: Pace::Closed, arriving: Duration::ZERO, patience: Duration::from_secs(30) }
+        Self {
+            asked: Asked::default(),
+            pace: Pace::Closed,
+            arriving: Duration::ZERO,
+            patience: Duration::from_secs(30),
+        }
     }
 }
 
@@ -69,6 +75,13 @@ impl Default for Due {
 }
 
 impl Load {
+    /// Asks for another path, whose good answers have this body.
+    #[must_use]
+    pub fn asking(mut self, path: &'static str, body: &'static str) -> Self {
+        self.plan.asked = Asked { path, body };
+        self
+    }
+
     /// Ends by itself after this many requests.
     #[must_use]
     pub fn requests(mut self, requests: usize) -> Self {
@@ -115,7 +128,7 @@ impl Load {
     pub async fn run(&self, address: SocketAddr, clients: usize) -> Result<Report> {
         let mut connections = Vec::new();
         for _ in 0..clients {
-            connections.push(Connection::open(address).await?);
+            connections.push(Connection::open(address, self.plan.asked).await?);
         }
         let (began, plan) = (Instant::now(), self.plan);
         let mut running = JoinSet::new();
@@ -243,7 +256,7 @@ impl Client {
 
     async fn get(&mut self) -> Result<Response> {
         if self.connection.is_none() {
-            self.connection = Some(Connection::open(self.address).await?);
+            self.connection = Some(Connection::open(self.address, self.plan.asked).await?);
         }
         self.connection.as_mut().context("it was just opened")?.get().await
     }
