@@ -57,7 +57,7 @@ pub(crate) struct Replicas {
 pub(crate) struct Replica {
     pub(crate) kind: CandidateKind,
     address: Address,
-    /// The same without a limit of ours: a function that blocks cannot look whether the server is still there.
+    /// The same with a time limit in the server: a function that blocks cannot look whether that is still there.
     blocking: Address,
     breaker: Cell<CircuitBreaker>,
     key: String,
