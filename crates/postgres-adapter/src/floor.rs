@@ -21,8 +21,8 @@ const WRITTEN: &str = "nearest-replica/floor/written";
 const UNCERTAIN: &str = "nearest-replica/floor/uncertain";
 
 /// For how long reads are from the primary where a write may still become visible: its connection was lost, and nobody knows
-/// how long its statement may run.
-const UNTIL_FINAL: Duration = Duration::from_secs(60);
+/// how long its statement may run. Few run for longer, and one that does is on the replicas with the next write.
+const UNTIL_FINAL: Duration = Duration::from_secs(10);
 
 /// The same where the database does not say how far its log is.
 const WITHOUT_POSITIONS: Duration = Duration::from_secs(10);
