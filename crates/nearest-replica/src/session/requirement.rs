@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Session;
 use super::state::{Requirement, Seen, now};
+use super::{Plan, Session};
 use crate::instance::target::role;
 use crate::instance::timer::pause;
 use crate::position::{check, mint, tells_nothing};
@@ -23,16 +23,13 @@ impl Session {
     /// Where a connection that is yet to be opened may lead, and what the database there must be.
     pub(crate) async fn requirement(&self) -> (Scope, Option<Reason>, Requirement) {
         self.leave_server().await;
-        let state = self.state.borrow();
-        let from_primary =
-            |reason, must_be_primary| (Scope::Primary, Some(reason), Requirement::new(None, must_be_primary));
-        match (&state.seen, state.bookmark) {
-            (Seen::Primary(_), _) => from_primary(Reason::SameSession, false),
-            (Seen::Server(..), _) => from_primary(Reason::SameSession, true),
-            (Seen::Nothing, Bookmark::Primary | Bookmark::Until(_)) => from_primary(Reason::BookmarkPrimary, true),
-            (Seen::Nothing, Bookmark::Nothing) => (Scope::Any, None, Requirement::new(None, false)),
-            (Seen::Nothing, Bookmark::At(position)) => (Scope::Any, None, Requirement::new(Some(position), false)),
-        }
+        let (reason, must_be_primary) = match self.plan() {
+            Plan::Nearest => return (Scope::Any, None, Requirement::new(self.position(), false)),
+            // How far that is, is not known.
+            Plan::Same(..) => (Reason::SameSession, true),
+            Plan::Primary(reason) => (reason, reason != Reason::SameSession),
+        };
+        (Scope::Primary, Some(reason), Requirement::new(None, must_be_primary))
     }
 
     /// Puts down how far the server is that the session has read from, so that it need not stay on that connection.
