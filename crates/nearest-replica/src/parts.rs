@@ -1,12 +1,12 @@
 //! What a component is built of that opens its own connections, such as one that stands in for Spin's Postgres interface.
 //! Apps have no use for it, and it may change with every release.
 
-pub use crate::instance::breaker::{BREAKER, key, now};
+pub use crate::instance::breaker::{SharedBreaker, key, now};
 pub use crate::instance::signal::spawn_detached;
 pub use crate::instance::timer::timeout;
 pub use crate::position::tells_nothing;
 pub use crate::rules::bookmark::{Bookmark, Freshness, Position};
-pub use crate::rules::breaker::{BreakerRecord, CircuitBreaker, Now, State, Timestamp};
+pub use crate::rules::breaker::{BreakerRecord, Now, State, Timestamp};
 pub use crate::rules::recovery::Recovery;
 pub use crate::rules::write::Outcome;
 

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use nearest_replica::parts::{BREAKER, BreakerRecord, CircuitBreaker, State, key, log, now, spawn_detached};
+use nearest_replica::parts::{BreakerRecord, SharedBreaker, State, log, spawn_detached};
 use nearest_replica::{Candidate, CandidateKind, Config, Failure, Role, candidates, why_no_replica};
 
 use crate::floor::{Floor, Writes};
@@ -59,8 +59,9 @@ pub(crate) struct Replica {
     address: Address,
     /// The same with a time limit in the server: a function that blocks cannot look whether that is still there.
     blocking: Address,
-    breaker: Cell<CircuitBreaker>,
-    key: String,
+    /// For somebody who has not been there before, so that no connection is stuck.
+    probe: Address,
+    breaker: SharedBreaker,
     /// Whether this instance has seen that it is one.
     role_checked: Cell<bool>,
 }
@@ -137,39 +138,28 @@ impl Replicas {
 
     async fn refresh_one(&self, host: Host, replica: &Replica) {
         let Some(store) = &self.store else { return };
-        if let Some(record) =
-            host.get(store, &replica.key).await.ok().flatten().as_deref().and_then(BreakerRecord::parse)
-        {
-            replica.change(|breaker| breaker.apply(record, now()));
-        }
+        let breaker = &replica.breaker;
+        breaker.refresh_from(async { host.get(store, breaker.key()).await.ok().flatten() }).await;
     }
 
     /// Whether to try a replica. One that has failed a while ago is looked at behind the statement's back, or, where that is
     /// not possible, by this statement.
     pub(crate) async fn is_up(self: &Rc<Self>, host: Host, replica: &Rc<Replica>) -> bool {
         // Most often it is, and nobody needs to look at a clock.
-        if replica.breaker.get().is_closed() {
+        let breaker = &replica.breaker;
+        if breaker.is_closed() {
             return true;
         }
-        if replica.state() == State::HalfOpen {
+        if breaker.state(Instant::now()) == State::HalfOpen {
             self.refresh_one(host, replica).await;
         }
-        match (replica.state(), host) {
+        match (breaker.state(Instant::now()), host) {
             (State::Closed, _) => true,
             (State::Open, _) => false,
-            (State::HalfOpen, Host::Blocking) => replica.change(|breaker| breaker.begin_probe(Instant::now())),
+            (State::HalfOpen, Host::Blocking) => breaker.begin_probe(Instant::now()),
             (State::HalfOpen, Host::Async) => {
-                if replica.change(|breaker| breaker.begin_probe(Instant::now())) {
-                    let (replicas, replica) = (Rc::clone(self), Rc::clone(replica));
-                    spawn_detached(async move {
-                        if replica.answers(host).await {
-                            replicas.record_success(host, &replica).await;
-                            log::line("recovered", &replicas.config, &[("candidate", &replica.kind)]);
-                        } else {
-                            replicas.record_failure(host, &replica).await;
-                        }
-                    })
-                    .await;
+                if breaker.begin_probe(Instant::now()) {
+                    self.look_at(host, replica).await;
                 }
                 false
             }
@@ -177,21 +167,17 @@ impl Replicas {
     }
 
     pub(crate) async fn record_failure(&self, host: Host, replica: &Replica) {
-        let record = replica.change(|breaker| breaker.record_failure(now()));
-        self.publish(host, replica, record).await;
+        self.publish(host, replica, replica.breaker.failed()).await;
     }
 
     pub(crate) async fn record_success(&self, host: Host, replica: &Replica) {
-        if !replica.breaker.get().is_closed() {
-            let record = replica.change(|breaker| breaker.record_success(now()));
-            self.publish(host, replica, record).await;
-        }
+        self.publish(host, replica, replica.breaker.succeeded()).await;
     }
 
     async fn publish(&self, host: Host, replica: &Replica, record: Option<BreakerRecord>) {
         if let (Some(store), Some(record)) = (&self.store, record) {
             // Where it is not there, others find out for themselves.
-            let _ = host.set(store, &replica.key, record.to_string()).await;
+            let _ = host.set(store, replica.breaker.key(), record.to_string()).await;
         }
     }
 
@@ -213,21 +199,22 @@ impl Replicas {
         );
     }
 
-    /// Looks behind the statement's back whether a replica is still there that gave no connection in time: its pool may
-    /// only be busy.
+    /// Looks behind the statement's back, where that is possible, whether a replica is there: one that was not, or gave no
+    /// connection in time, for its pool may only be busy.
     pub(crate) async fn look_at(self: &Rc<Self>, host: Host, replica: &Rc<Replica>) {
-        let (replicas, replica) = (Rc::clone(self), Rc::clone(replica));
-        match host {
-            Host::Blocking => self.record_failure(host, &replica).await,
-            Host::Async => {
-                spawn_detached(async move {
-                    if !replica.answers(host).await {
-                        replicas.record_failure(host, &replica).await;
-                    }
-                })
-                .await;
-            }
+        if host == Host::Blocking {
+            return self.record_failure(host, replica).await;
         }
+        let (replicas, replica) = (Rc::clone(self), Rc::clone(replica));
+        spawn_detached(async move {
+            if !replica.answers(host).await {
+                replicas.record_failure(host, &replica).await;
+            } else if let Some(record) = replica.breaker.succeeded() {
+                replicas.publish(host, &replica, Some(record)).await;
+                log::line("recovered", &replicas.config, &[("candidate", &replica.kind)]);
+            }
+        })
+        .await;
     }
 
     /// Logs once in an instance where a replica is none, behind the statement's back.
@@ -295,8 +282,11 @@ impl Replica {
             kind: candidate.kind,
             address: address(candidate),
             blocking: address(limited),
-            breaker: Cell::default(),
-            key: key(BREAKER, &candidate.url),
+            probe: Address {
+                text: candidate.url.clone().with_purpose("probe").expose_secret(),
+                ca_root: given.ca_root.clone(),
+            },
+            breaker: SharedBreaker::new(&candidate.url),
             role_checked: Cell::new(false),
         }
     }
@@ -309,24 +299,12 @@ impl Replica {
         }
     }
 
-    /// Whether it answers somebody who has not been there before, so that no connection is stuck.
+    /// Whether it answers.
     pub(crate) async fn answers(&self, host: Host) -> bool {
-        let fresh = Address { text: format!("{}&application_name=probe", self.address.text), ..self.address.clone() };
         let probe = async {
-            let connection = host.open(&fresh).await?;
+            let connection = host.open(&self.probe).await?;
             host.execute(&connection, "SELECT 1", Vec::new()).await
         };
         matches!(host.within(PROBE, probe).await, Some(Ok(_)))
-    }
-
-    fn state(&self) -> State {
-        self.breaker.get().state(Instant::now())
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut CircuitBreaker) -> T) -> T {
-        let mut breaker = self.breaker.get();
-        let result = change(&mut breaker);
-        self.breaker.set(breaker);
-        result
     }
 }

@@ -19,31 +19,50 @@ use crate::spin::store;
 /// How long the store may take; Spin's own is well below a millisecond.
 const STORE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// What the records of breakers are about.
-pub const BREAKER: &str = "breaker";
+/// What the records are about.
+const BREAKER: &str = "breaker";
 
 /// What this instance knows about one candidate, and tells the others.
 #[derive(Debug)]
-pub(crate) struct SharedBreaker {
+pub struct SharedBreaker {
     breaker: Cell<CircuitBreaker>,
     key: String,
 }
 
 impl SharedBreaker {
     /// For the candidate at `url`.
-    pub(crate) fn new(url: &DatabaseUrl) -> Self {
+    #[must_use]
+    pub fn new(url: &DatabaseUrl) -> Self {
         Self { breaker: Cell::default(), key: key(BREAKER, url) }
     }
 
+    /// Where its record is.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether nothing is known against the candidate.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.breaker.get().is_closed()
+    }
+
     /// The state at `now`.
-    pub(crate) fn state(&self, now: Instant) -> State {
+    #[must_use]
+    pub fn state(&self, now: Instant) -> State {
         self.breaker.get().state(now)
     }
 
     /// Takes over what other instances know.
     pub(crate) async fn refresh(&self) {
+        self.refresh_from(async { timeout(STORE_TIMEOUT, store::get(&self.key)).await.flatten() }).await;
+    }
+
+    /// The same out of a record that is yet to come.
+    pub async fn refresh_from(&self, record: impl Future<Output = Option<String>>) {
         let before = self.breaker.get();
-        let text = timeout(STORE_TIMEOUT, store::get(&self.key)).await.flatten();
+        let text = record.await;
         // What this instance has seen meanwhile is newer.
         if self.breaker.get() == before
             && let Some(record) = text.as_deref().and_then(BreakerRecord::parse)
@@ -53,8 +72,19 @@ impl SharedBreaker {
     }
 
     /// Gives the caller, and nobody else in this instance, the right to probe the candidate, where that is due.
-    pub(crate) fn begin_probe(&self, now: Instant) -> bool {
+    pub fn begin_probe(&self, now: Instant) -> bool {
         self.change(|breaker| breaker.begin_probe(now))
+    }
+
+    /// The candidate failed. What to tell the other instances, where this request is the first that sees it.
+    pub fn failed(&self) -> Option<BreakerRecord> {
+        self.change(|breaker| breaker.record_failure(now()))
+    }
+
+    /// The candidate answered. What to tell the other instances.
+    pub fn succeeded(&self) -> Option<BreakerRecord> {
+        // Most often it is closed, and nobody needs to look at a clock.
+        if self.is_closed() { None } else { self.change(|breaker| breaker.record_success(now())) }
     }
 
     /// Tells the other instances that somebody is about to probe it.
@@ -64,15 +94,12 @@ impl SharedBreaker {
 
     /// The candidate failed. The first of the requests that see it tells the other instances.
     pub(crate) async fn record_failure(&self) {
-        self.publish(self.change(|breaker| breaker.record_failure(now()))).await;
+        self.publish(self.failed()).await;
     }
 
     /// The candidate answered.
     pub(crate) async fn record_success(&self) {
-        // Most often it is, and nobody needs to look at a clock.
-        if !self.breaker.get().is_closed() {
-            self.publish(self.change(|breaker| breaker.record_success(now()))).await;
-        }
+        self.publish(self.succeeded()).await;
     }
 
     async fn publish(&self, record: Option<BreakerRecord>) {

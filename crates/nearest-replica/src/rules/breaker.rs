@@ -51,7 +51,7 @@ pub enum State {
 
 /// What this instance knows about one candidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CircuitBreaker {
+pub(crate) struct CircuitBreaker {
     open_until: Option<Instant>,
     /// When it was last seen to fail.
     failed_at: Option<Timestamp>,
@@ -59,7 +59,7 @@ pub struct CircuitBreaker {
 
 impl CircuitBreaker {
     /// The state at `now`.
-    pub fn state(&self, now: Instant) -> State {
+    pub(crate) fn state(&self, now: Instant) -> State {
         match self.open_until {
             None => State::Closed,
             Some(until) if now < until => State::Open,
@@ -68,12 +68,12 @@ impl CircuitBreaker {
     }
 
     /// Whether nothing is known against the candidate.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.open_until.is_none()
     }
 
     /// Gives the caller, and nobody else, the right to probe the candidate, where that is due.
-    pub fn begin_probe(&mut self, now: Instant) -> bool {
+    pub(crate) fn begin_probe(&mut self, now: Instant) -> bool {
         let due = self.state(now) == State::HalfOpen;
         if due {
             self.open_until = Some(now + COOL_DOWN);
@@ -82,7 +82,7 @@ impl CircuitBreaker {
     }
 
     /// The candidate failed. What to tell the other instances, where it was not known.
-    pub fn record_failure(&mut self, now: Now) -> Option<BreakerRecord> {
+    pub(crate) fn record_failure(&mut self, now: Now) -> Option<BreakerRecord> {
         let known = self.state(now.instant) == State::Open;
         self.open_until = Some(now.instant + COOL_DOWN);
         self.failed_at = Some(now.timestamp);
@@ -90,12 +90,12 @@ impl CircuitBreaker {
     }
 
     /// The candidate answered. What to tell the other instances, where it was open.
-    pub fn record_success(&mut self, now: Now) -> Option<BreakerRecord> {
+    pub(crate) fn record_success(&mut self, now: Now) -> Option<BreakerRecord> {
         self.open_until.take().map(|_| BreakerRecord::ClosedAt(now.timestamp))
     }
 
     /// Takes over what another instance knows.
-    pub fn apply(&mut self, record: BreakerRecord, now: Now) {
+    pub(crate) fn apply(&mut self, record: BreakerRecord, now: Now) {
         match record {
             // Where that is over, nobody has seen an answer since. Nobody writes a longer one: the clock was set.
             BreakerRecord::OpenUntil(until) => {
@@ -122,12 +122,12 @@ pub enum BreakerRecord {
 
 impl BreakerRecord {
     /// Open from now on.
-    pub fn opened(now: Now) -> Self {
+    pub(crate) fn opened(now: Now) -> Self {
         Self::OpenUntil(now.timestamp.after(COOL_DOWN))
     }
 
     /// Reads what [`fmt::Display`] has written; anything else is nothing.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (word, time) = text.split_once(' ')?;
         let time = Timestamp(time.parse().ok()?);
         match word {
