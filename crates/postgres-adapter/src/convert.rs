@@ -1,6 +1,30 @@
 //! The values of the interface that the app imports, and of the one that Spin provides: the same, but each of wit-bindgen's
 //! modules has types of its own.
 
+/// `match` from one enum, imported as `From`, to another, imported as `To`: what every version has with the same content, and
+/// the arms for the rest.
+macro_rules! match_versions {
+    ($value:expr, { $($rest:tt)* }) => {
+        match $value {
+            From::Boolean(value) => To::Boolean(value),
+            From::Int8(value) => To::Int8(value),
+            From::Int16(value) => To::Int16(value),
+            From::Int32(value) => To::Int32(value),
+            From::Int64(value) => To::Int64(value),
+            From::Floating32(value) => To::Floating32(value),
+            From::Floating64(value) => To::Floating64(value),
+            From::Str(value) => To::Str(value),
+            From::Binary(value) => To::Binary(value),
+            From::Date(value) => To::Date(value),
+            From::Time(value) => To::Time(value),
+            From::Datetime(value) => To::Datetime(value),
+            From::Timestamp(value) => To::Timestamp(value),
+            From::DbNull => To::DbNull,
+            $($rest)*
+        }
+    };
+}
+
 /// For a version that has the very types of 4.2.0.
 macro_rules! same_types {
     ($app:path) => {
@@ -8,6 +32,7 @@ macro_rules! same_types {
             use $app as app;
 
             use crate::bindings::imports::spin::postgres::postgres as pg;
+            use crate::convert::match_versions;
 
             /// Every parameter as Spin takes it.
             pub(super) fn params(params: Vec<app::ParameterValue>) -> Vec<pg::ParameterValue> {
@@ -17,20 +42,7 @@ macro_rules! same_types {
             fn param(value: app::ParameterValue) -> pg::ParameterValue {
                 use app::ParameterValue as From;
                 use pg::ParameterValue as To;
-                match value {
-                    From::Boolean(value) => To::Boolean(value),
-                    From::Int8(value) => To::Int8(value),
-                    From::Int16(value) => To::Int16(value),
-                    From::Int32(value) => To::Int32(value),
-                    From::Int64(value) => To::Int64(value),
-                    From::Floating32(value) => To::Floating32(value),
-                    From::Floating64(value) => To::Floating64(value),
-                    From::Str(value) => To::Str(value),
-                    From::Binary(value) => To::Binary(value),
-                    From::Date(value) => To::Date(value),
-                    From::Time(value) => To::Time(value),
-                    From::Datetime(value) => To::Datetime(value),
-                    From::Timestamp(value) => To::Timestamp(value),
+                match_versions!(value, {
                     From::Uuid(value) => To::Uuid(value),
                     From::Jsonb(value) => To::Jsonb(value),
                     From::Decimal(value) => To::Decimal(value),
@@ -44,8 +56,7 @@ macro_rules! same_types {
                     From::Interval(app::Interval { micros, days, months }) => {
                         To::Interval(pg::Interval { micros, days, months })
                     }
-                    From::DbNull => To::DbNull,
-                }
+                })
             }
 
             fn bound_in<T>((value, kind): (T, app::RangeBoundKind)) -> (T, pg::RangeBoundKind) {
@@ -76,20 +87,7 @@ macro_rules! same_types {
             fn value(value: pg::DbValue) -> app::DbValue {
                 use app::DbValue as To;
                 use pg::DbValue as From;
-                match value {
-                    From::Boolean(value) => To::Boolean(value),
-                    From::Int8(value) => To::Int8(value),
-                    From::Int16(value) => To::Int16(value),
-                    From::Int32(value) => To::Int32(value),
-                    From::Int64(value) => To::Int64(value),
-                    From::Floating32(value) => To::Floating32(value),
-                    From::Floating64(value) => To::Floating64(value),
-                    From::Str(value) => To::Str(value),
-                    From::Binary(value) => To::Binary(value),
-                    From::Date(value) => To::Date(value),
-                    From::Time(value) => To::Time(value),
-                    From::Datetime(value) => To::Datetime(value),
-                    From::Timestamp(value) => To::Timestamp(value),
+                match_versions!(value, {
                     From::Uuid(value) => To::Uuid(value),
                     From::Jsonb(value) => To::Jsonb(value),
                     From::Decimal(value) => To::Decimal(value),
@@ -105,9 +103,8 @@ macro_rules! same_types {
                     From::Interval(pg::Interval { micros, days, months }) => {
                         To::Interval(app::Interval { micros, days, months })
                     }
-                    From::DbNull => To::DbNull,
                     From::Unsupported(value) => To::Unsupported(value),
-                }
+                })
             }
 
             pub(super) fn columns(columns: Vec<pg::Column>) -> Vec<app::Column> {
@@ -169,4 +166,4 @@ macro_rules! same_types {
     };
 }
 
-pub(crate) use same_types;
+pub(crate) use {match_versions, same_types};

@@ -19,6 +19,8 @@ pub(crate) enum Reads {
 /// The variables, as they are.
 pub(crate) struct Settings {
     variables: Variables,
+    /// Whether the Machine is in another region than the primary's.
+    elsewhere: bool,
     pub(crate) reads: Reads,
     /// The label of the key-value store by which the instances on a Machine tell each other what they know.
     pub(crate) store: Option<String>,
@@ -67,16 +69,13 @@ impl Settings {
             lease_ms: "100".to_owned(),
         };
         let (reads, store) = (next()?, next()?);
-        let settings = Self {
-            reads: match reads.trim() {
-                "replica" => Reads::Replica,
-                "primary" => Reads::Primary,
-                other => return Err(format!("`reads` is {other:?}: write `replica` or `primary`")),
-            },
-            store: Some(store.trim().to_owned()).filter(|label| !label.is_empty()),
-            variables,
+        let reads = match reads.trim() {
+            "replica" => Reads::Replica,
+            "primary" => Reads::Primary,
+            other => return Err(format!("`reads` is {other:?}: write `replica` or `primary`")),
         };
-        if let Some(store) = &settings.store
+        let store = Some(store.trim().to_owned()).filter(|label| !label.is_empty());
+        if let Some(store) = &store
             && !host.may_use(store).await
         {
             return Err(format!(
@@ -84,14 +83,13 @@ impl Settings {
                  into `[component.<app>]`, and \"key_value_stores\" into `inherit_configuration`; or nothing"
             ));
         }
-        settings.config(settings.variables.database_url.clone()).map_err(|error| error.public())?;
-        Ok(settings)
+        let config = Config::new(&variables).map_err(|error| error.public())?;
+        Ok(Self { elsewhere: config.placement.other_region().is_some(), reads, store, variables })
     }
 
     /// Where to tell of writes: nothing in the primary region, where nobody reads from a replica.
     pub(crate) fn writes(&self) -> Option<Writes> {
-        let config = self.config(self.variables.database_url.clone()).ok()?;
-        config.placement.other_region().map(|_| Writes::new(self.store.clone()))
+        self.elsewhere.then(|| Writes::new(self.store.clone()))
     }
 
     /// The configuration for an address of the app's.

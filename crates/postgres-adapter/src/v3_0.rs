@@ -4,6 +4,7 @@ use crate::Adapter;
 use crate::bindings::exports::exports::spin::postgres3_0_0::postgres as app;
 use crate::bindings::imports::spin::postgres::postgres as pg;
 use crate::connection::Connection;
+use crate::convert::match_versions;
 use crate::host::{Address, block};
 
 impl app::Guest for Adapter {
@@ -29,22 +30,7 @@ impl app::GuestConnection for Connection {
 fn param(value: app::ParameterValue) -> pg::ParameterValue {
     use app::ParameterValue as From;
     use pg::ParameterValue as To;
-    match value {
-        From::Boolean(value) => To::Boolean(value),
-        From::Int8(value) => To::Int8(value),
-        From::Int16(value) => To::Int16(value),
-        From::Int32(value) => To::Int32(value),
-        From::Int64(value) => To::Int64(value),
-        From::Floating32(value) => To::Floating32(value),
-        From::Floating64(value) => To::Floating64(value),
-        From::Str(value) => To::Str(value),
-        From::Binary(value) => To::Binary(value),
-        From::Date(value) => To::Date(value),
-        From::Time(value) => To::Time(value),
-        From::Datetime(value) => To::Datetime(value),
-        From::Timestamp(value) => To::Timestamp(value),
-        From::DbNull => To::DbNull,
-    }
+    match_versions!(value, {})
 }
 
 fn row_set(rows: pg::RowSet) -> app::RowSet {
@@ -59,21 +45,7 @@ fn row_set(rows: pg::RowSet) -> app::RowSet {
 fn value(value: pg::DbValue) -> app::DbValue {
     use app::DbValue as To;
     use pg::DbValue as From;
-    match value {
-        From::Boolean(value) => To::Boolean(value),
-        From::Int8(value) => To::Int8(value),
-        From::Int16(value) => To::Int16(value),
-        From::Int32(value) => To::Int32(value),
-        From::Int64(value) => To::Int64(value),
-        From::Floating32(value) => To::Floating32(value),
-        From::Floating64(value) => To::Floating64(value),
-        From::Str(value) => To::Str(value),
-        From::Binary(value) => To::Binary(value),
-        From::Date(value) => To::Date(value),
-        From::Time(value) => To::Time(value),
-        From::Datetime(value) => To::Datetime(value),
-        From::Timestamp(value) => To::Timestamp(value),
-        From::DbNull => To::DbNull,
+    match_versions!(value, {
         From::Uuid(_)
         | From::Jsonb(_)
         | From::Decimal(_)
@@ -86,7 +58,7 @@ fn value(value: pg::DbValue) -> app::DbValue {
         | From::ArrayStr(_)
         | From::Interval(_)
         | From::Unsupported(_) => To::Unsupported,
-    }
+    })
 }
 
 fn data_type(data_type: &pg::DbDataType) -> app::DbDataType {

@@ -39,7 +39,7 @@ macro_rules! version {
                 outcome.unwrap_or_else(|error| Outcome { error: Some(format!("{error:?}")), ..Outcome::default() })
             }
 
-            fn param(param: &Param) -> pg::ParameterValue {
+            pub(crate) fn param(param: &Param) -> pg::ParameterValue {
                 match param.clone() {
                     Param::Boolean(value) => pg::ParameterValue::Boolean(value),
                     Param::Int32(value) => pg::ParameterValue::Int32(value),

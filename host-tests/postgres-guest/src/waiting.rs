@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures::future::{Either, join_all, select};
 
 use crate::bindings::spin::postgres4_2_0::postgres as pg;
-use crate::{Outcome, Param, Step};
+use crate::blocking::v4_2::param;
+use crate::{Outcome, Step};
 
 /// More rows are counted and not printed.
 const PRINTED: u64 = 10_000;
@@ -109,16 +110,4 @@ async fn open(address: &str, ca_root: Option<&str>) -> Result<pg::Connection, pg
     let builder = pg::ConnectionBuilder::new(address);
     builder.set_ca_root(ca_root)?;
     builder.build_async().await
-}
-
-fn param(param: &Param) -> pg::ParameterValue {
-    match param.clone() {
-        Param::Boolean(value) => pg::ParameterValue::Boolean(value),
-        Param::Int32(value) => pg::ParameterValue::Int32(value),
-        Param::Int64(value) => pg::ParameterValue::Int64(value),
-        Param::Floating64(value) => pg::ParameterValue::Floating64(value),
-        Param::Str(value) => pg::ParameterValue::Str(value),
-        Param::Binary(value) => pg::ParameterValue::Binary(value),
-        Param::Null => pg::ParameterValue::DbNull,
-    }
 }
