@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fnv::FnvHasher;
 use nearest_replica::DatabaseUrl;
@@ -26,6 +26,10 @@ const UNTIL_FINAL: Duration = Duration::from_secs(10);
 
 /// The same where the database does not say how far its log is.
 const WITHOUT_POSITIONS: Duration = Duration::from_secs(10);
+
+/// For how long an instance takes what it was told by the store for true. A write is told of to the app that much after the
+/// store has it, so that nobody who reads then takes an older answer for true.
+const LEASE: Duration = Duration::from_millis(5);
 
 /// The writes of this Machine.
 #[derive(Clone)]
@@ -62,7 +66,12 @@ pub(crate) enum Needed {
 thread_local! {
     /// Without a store all there is; with one what it did not take.
     static LOCAL: RefCell<Local> = RefCell::default();
+    /// What the store said, and until when that is good.
+    static LEASED: RefCell<Option<(Instant, Option<Last>)>> = const { RefCell::new(None) };
 }
+
+/// The name of the last write, and until when a write may still happen, in milliseconds since 1970.
+type Last = (String, u64);
 
 #[derive(Clone, Default)]
 struct Local {
@@ -83,7 +92,15 @@ impl Writes {
         // Each state has keys of its own, from the system.
         let name = format!("{:016x}", RandomState::new().hash_one(now().timestamp.0));
         LOCAL.with_borrow_mut(|local| local.written = Some(name));
+        LEASED.take();
         self.save(host).await;
+    }
+
+    /// Until all instances on the Machine know of what was written.
+    pub(crate) async fn known(&self, host: Host) {
+        if self.store.is_some() {
+            host.pause(LEASE).await;
+        }
     }
 
     /// The app is about to be told of a write that may still happen, or will never be told of it.
@@ -110,8 +127,7 @@ impl Writes {
         });
     }
 
-    /// The name of the last write, and until when a write may still happen.
-    async fn last(&self, host: Host) -> Result<Option<(String, u64)>, NoStore> {
+    async fn last(&self, host: Host) -> Result<Option<Last>, NoStore> {
         let Some(store) = &self.store else {
             return Ok(LOCAL.with_borrow(|local| Some((local.written.clone()?, local.uncertain_until))));
         };
@@ -121,9 +137,20 @@ impl Writes {
                 return Err(NoStore);
             }
         }
-        let Some(written) = host.get(store, WRITTEN).await? else { return Ok(None) };
-        let uncertain = host.get(store, UNCERTAIN).await?;
-        Ok(Some((written, uncertain.and_then(|until| until.parse().ok()).unwrap_or_default())))
+        let asked = Instant::now();
+        let leased = LEASED.with_borrow(|leased| leased.clone().filter(|(end, _)| asked < *end));
+        if let Some((_, last)) = leased {
+            return Ok(last);
+        }
+        let last = match host.get(store, WRITTEN).await? {
+            None => None,
+            Some(written) => {
+                let uncertain = host.get(store, UNCERTAIN).await?;
+                Some((written, uncertain.and_then(|until| until.parse().ok()).unwrap_or_default()))
+            }
+        };
+        LEASED.set(Some((asked + LEASE, last.clone())));
+        Ok(last)
     }
 }
 

@@ -148,9 +148,12 @@ impl Host {
         }
     }
 
-    /// Waits, where that is possible.
+    /// Waits; where nothing can be awaited, all of the instance does.
     pub(crate) async fn pause(self, duration: Duration) {
-        self.within(duration, futures::future::pending::<()>()).await;
+        match self {
+            Self::Async => drop(timeout(duration, futures::future::pending::<()>()).await),
+            Self::Blocking => std::thread::sleep(duration),
+        }
     }
 
     /// The result of a future, or nothing where it is not there after `limit`: only where that can be said.

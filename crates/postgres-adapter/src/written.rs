@@ -32,13 +32,17 @@ impl Written {
         if let (Host::Async, Some(replicas)) = (self.host, &self.replicas) {
             replicas.mint(self.host).await;
         }
+        self.writes.known(self.host).await;
     }
 
     /// It has failed.
     pub(crate) async fn failed(mut self, error: &pg::Error) {
         self.pending = false;
         match Outcome::after(&of(error)) {
-            Outcome::Unknown => self.writes.may_be_written(self.host).await,
+            Outcome::Unknown => {
+                self.writes.may_be_written(self.host).await;
+                self.writes.known(self.host).await;
+            }
             Outcome::RolledBack { .. } | Outcome::NotSent | Outcome::ReadOnly => {}
         }
     }

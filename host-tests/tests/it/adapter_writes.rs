@@ -1,5 +1,8 @@
 //! The adapter: what an app has written, its Machine reads at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
 use host_tests::wait::eventually;
 use serde_json::json;
 use url::Url;
@@ -29,6 +32,48 @@ async fn what_was_written_is_read_on_every_other_connection_of_the_machine_while
         (values(&outcomes) == ["fra", "4"]).then_some(())
     });
     home.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_who_have_just_asked_the_store_see_a_write_as_soon_as_it_is_told_of() {
+    // One at a time, and when: on the clock of this machine, as everything here.
+    const READ: &str = "SELECT count(*) || ' ' || extract(epoch FROM now())::float8 FROM notes";
+    let adapted = Adapted::new().await;
+    let fra = adapted.machine("fra").await;
+    let replica = adapted.cluster.server("fra");
+    for (number, version) in (1..).zip(VERSIONS.repeat(4)) {
+        let home = eventually(DEADLINE, "the replica to be read from", async || {
+            (values(&run(&fra, "4.2.0", &[on(0, PLACE)]).await) == ["fra"]).then_some(())
+        });
+        home.await.unwrap();
+        replica.pause_replay().await.unwrap();
+        let told = AtomicBool::new(false);
+        let write = async {
+            let outcomes = run(&fra, version, &[add(0, &format!("{version} {number}"))]).await;
+            let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+            told.store(true, Ordering::SeqCst);
+            assert_eq!(outcomes[0].count, 1, "{outcomes:?}");
+            at
+        };
+        // More of them than one instance takes at once.
+        let readers = (0..20).map(|_| async {
+            let mut reads = Vec::new();
+            while !told.load(Ordering::SeqCst) {
+                let outcomes = run(&fra, "4.2.0", &vec![on(0, READ); 40]).await;
+                reads.extend(values(&outcomes).into_iter().map(|read| {
+                    let (count, at) = read.split_once(' ').unwrap();
+                    (count.parse::<u64>().unwrap(), at.parse::<f64>().unwrap())
+                }));
+            }
+            reads
+        });
+        let (told_at, reads) = futures::join!(write, futures::future::join_all(readers));
+        for pair in reads.iter().flat_map(|reads| reads.windows(2)) {
+            let [(_, before), (count, _)] = pair else { unreachable!("there are two") };
+            assert!(*before < told_at || *count == number, "{version}: {pair:?}, told of at {told_at}");
+        }
+        replica.resume_replay().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
