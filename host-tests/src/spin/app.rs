@@ -1,5 +1,5 @@
 //! An application made ready to serve: manifest, runtime configuration, environment and the compiled component with its
-//! dependencies.
+//! dependencies and its middleware.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use super::allowed_hosts::AllowedHosts;
 use super::compose::{Source, Sources, read};
 use super::engine::compiled;
 use super::manifest::{Manifest, folder_of};
+use super::middleware::Member;
 use super::options::Options;
 use super::pool::Pools;
 use super::resolver::Resolver;
@@ -45,10 +46,14 @@ pub(crate) fn prepare(options: Options, logs: Logs) -> Result<Workers> {
     let dependencies = manifest.dependencies()?.into_iter().map(|(name, dependency)| {
         Ok((name, Source::read(&folder.join(dependency.source), dependency.export, dependency.inherit)?))
     });
+    let middleware = manifest.middleware()?.into_iter().map(|middleware| {
+        Ok(Member { component: read(&folder.join(middleware.source))?, inherit: middleware.inherit })
+    });
     let sources = Sources {
         id: id.to_owned(),
         component: read(&folder.join(&component.source))?,
         dependencies: dependencies.collect::<Result<_>>()?,
+        middleware: middleware.collect::<Result<_>>()?,
     };
     Ok(Workers { app: Arc::new(app), compiled: compiled(sources)?, options })
 }

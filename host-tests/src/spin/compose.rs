@@ -1,4 +1,4 @@
-//! One component out of a component and its dependencies (Spin `crates/compose`, over the same library).
+//! One component out of a component, its dependencies and its middleware (Spin `crates/compose`, over the same library).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,6 +9,7 @@ use wac_graph::{CompositionGraph, NodeId};
 
 use super::dependencies::{Inherit, Name};
 use super::inheritance::restrict;
+use super::middleware::{Member, chain};
 
 /// The files that make an application. Two with the same content are the same application.
 #[derive(PartialEq, Eq, Hash)]
@@ -16,6 +17,7 @@ pub(crate) struct Sources {
     pub(crate) id: String,
     pub(crate) component: Vec<u8>,
     pub(crate) dependencies: BTreeMap<Name, Source>,
+    pub(crate) middleware: Vec<Member>,
 }
 
 /// A dependency's.
@@ -27,14 +29,17 @@ pub(crate) struct Source {
 }
 
 impl Sources {
-    /// The component with its dependencies in it, as it is where it has none.
+    /// The component with its dependencies in it and its middleware around it; as it is where it has neither.
     pub(crate) fn compose(&self) -> Result<Vec<u8>> {
-        if self.dependencies.is_empty() {
-            return Ok(self.component.clone());
-        }
-        Composition::new(self)
-            .and_then(|composition| composition.encode(self))
+        self.with_dependencies()
+            .and_then(
+                |component| if self.middleware.is_empty() { Ok(component) } else { chain(&self.middleware, component) },
+            )
             .with_context(|| format!("failed to resolve dependencies for component {:?}", self.id))
+    }
+
+    fn with_dependencies(&self) -> Result<Vec<u8>> {
+        if self.dependencies.is_empty() { Ok(self.component.clone()) } else { Composition::new(self)?.encode(self) }
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::dependencies::{Dependency, Entry, Inherit, Name};
+use super::middleware::{self, Link, Middleware};
 
 /// The label of the one key-value store that Spin has without a runtime configuration.
 const DEFAULT: &str = "default";
@@ -58,8 +59,8 @@ struct Triggers {
 struct HttpTrigger {
     route: String,
     component: String,
-    /// Middleware.
-    dependencies: Option<toml::Table>,
+    #[serde(default)]
+    dependencies: middleware::Dependencies,
 }
 
 /// One component. One that is only a dependency of another needs a source and nothing else.
@@ -117,20 +118,24 @@ impl Manifest {
         }
         let [trigger] = self.trigger.http.as_slice() else { bail!("this host serves exactly one HTTP trigger") };
         ensure!(trigger.route == "/...", "this host serves the route \"/...\" only");
-        ensure!(trigger.dependencies.is_none(), "this host does not run middleware in front of a component");
         ensure!(self.component.contains_key(&trigger.component), "unknown component {:?}", trigger.component);
         for id in self.component.keys() {
             resolve(id, &self.component)?;
         }
+        self.middleware()?;
         for label in &self.component().1.key_value_stores {
             ensure!(label == DEFAULT, "unknown key_value_stores label {label:?}: this host has {DEFAULT:?} only");
         }
         Ok(())
     }
 
+    fn trigger(&self) -> &HttpTrigger {
+        self.trigger.http.first().expect("there is exactly one")
+    }
+
     /// The component that serves: its id, and itself.
     pub(crate) fn component(&self) -> (&str, &Component) {
-        let id = &self.trigger.http.first().expect("there is exactly one").component;
+        let id = &self.trigger().component;
         (id, &self.component[id])
     }
 
@@ -143,6 +148,26 @@ impl Manifest {
     pub(crate) fn dependencies(&self) -> Result<BTreeMap<Name, Dependency>> {
         resolve(self.component().0, &self.component)
     }
+
+    /// The middleware in front of it, the outermost first.
+    pub(crate) fn middleware(&self) -> Result<Vec<Middleware>> {
+        let trigger = self.trigger();
+        let links = middleware::links(&trigger.dependencies)?.iter().map(|link| {
+            let (source, inherit) = match link {
+                Link::File { path, inherit_configuration } => (path, inherit_configuration),
+                Link::Component { component: id, inherit_configuration } => {
+                    let depender = format!("{}-http-trigger", trigger.component);
+                    (&dependency(id, &self.component, &depender)?.source, inherit_configuration)
+                }
+                Link::Other(value) => bail!(
+                    "the HTTP trigger has the middleware {value}: this host takes `component` or `path`, and \
+                     `inherit_configuration`"
+                ),
+            };
+            Ok(Middleware { source: source.clone(), inherit: inherit.clone().unwrap_or(Inherit::All(false)) })
+        });
+        links.collect()
+    }
 }
 
 /// The dependencies of a component, checked as Spin checks them before it looks into any file.
@@ -153,9 +178,7 @@ fn resolve(id: &str, components: &BTreeMap<String, Component>) -> Result<BTreeMa
         let (source, export, inherit) = match entry {
             Entry::File { path, export, inherit_configuration } => (path, export, inherit_configuration),
             Entry::Component { component: other, export, inherit_configuration } => {
-                let found = components.get(other).with_context(|| format!("dependency ID {other} does not exist"))?;
-                check_owns_nothing(found, other, id)?;
-                (&found.source, export, inherit_configuration)
+                (&dependency(other, components, id)?.source, export, inherit_configuration)
             }
             Entry::Other(value) => bail!(
                 "the dependency \"{name}\" of {id:?} is {value}: this host takes `component` or `path`, `export` and \
@@ -185,8 +208,9 @@ fn resolve(id: &str, components: &BTreeMap<String, Component>) -> Result<BTreeMa
     Ok(resolved)
 }
 
-/// What a component may use counts for nothing where it is a dependency, so Spin does not let it say anything.
-fn check_owns_nothing(component: &Component, id: &str, depender: &str) -> Result<()> {
+/// A component as a dependency. What it may use counts for nothing there, so Spin does not let it say anything.
+fn dependency<'a>(id: &str, components: &'a BTreeMap<String, Component>, depender: &str) -> Result<&'a Component> {
+    let component = components.get(id).with_context(|| format!("dependency ID {id} does not exist"))?;
     let own = [
         ("allowed_outbound_hosts", component.allowed_outbound_hosts.is_empty()),
         ("dependencies", component.dependencies.is_empty()),
@@ -200,7 +224,7 @@ fn check_owns_nothing(component: &Component, id: &str, depender: &str) -> Result
          of {depender} because it specifies: {}",
         own.join(", ")
     );
-    Ok(())
+    Ok(component)
 }
 
 /// The folder that the paths in a manifest start from.

@@ -1,9 +1,8 @@
-//! Imitates `spin up` for one HTTP component and its dependencies: as strict as Spin and no kinder, where the component
-//! can tell.
+//! Imitates `spin up` for one HTTP component with its dependencies and middleware: as strict as Spin and no kinder, where
+//! the component can tell.
 //!
 //! What it leaves out is refused with an error, so that nothing passes here and fails on Spin: other triggers, several
-//! of them, middleware, files, outbound HTTP, stores other than the default one. Of Spin's interfaces that are not here
-//! a call traps.
+//! of them, files, outbound HTTP, stores other than the default one. Of Spin's interfaces that are not here a call traps.
 
 #![expect(clippy::result_large_err, reason = "the error is Spin's own, out of its WIT")]
 
@@ -19,6 +18,7 @@ mod inheritance;
 mod instances;
 mod key_value;
 mod manifest;
+mod middleware;
 mod options;
 mod pipe;
 mod pool;

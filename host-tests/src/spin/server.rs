@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use http::uri::{Authority, Scheme};
+use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -149,12 +149,14 @@ fn make_absolute(request: &mut Request<Incoming>) -> Result<()> {
     Ok(())
 }
 
-/// What Spin tells every guest about the route `/...`.
+/// What Spin tells every guest about the route `/...`: after what a client says under the same names. The URL has the
+/// `Host` header in it, which HTTP/2 does without.
 fn add_headers(request: &mut Request<Incoming>, client: SocketAddr) -> Result<()> {
     let uri = request.uri();
+    let host = request.headers().get(header::HOST).map_or(Ok("localhost"), HeaderValue::to_str)?;
     let headers = [
         ("spin-path-info", uri.path().to_owned()),
-        ("spin-full-url", uri.to_string()),
+        ("spin-full-url", format!("http://{host}{}", uri.path_and_query().map_or("", PathAndQuery::as_str))),
         ("spin-matched-route", "/...".to_owned()),
         ("spin-base-path", "/".to_owned()),
         ("spin-raw-component-route", "/...".to_owned()),
@@ -162,7 +164,7 @@ fn add_headers(request: &mut Request<Incoming>, client: SocketAddr) -> Result<()
         ("spin-client-addr", client.to_string()),
     ];
     for (name, value) in headers {
-        request.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_str(&value)?);
+        request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_str(&value)?);
     }
     Ok(())
 }
