@@ -17,6 +17,8 @@ COPY Cargo.toml Cargo.lock build.rs ./
 COPY crates/nearest-replica/Cargo.toml crates/nearest-replica/
 COPY crates/postgres-adapter/Cargo.toml crates/postgres-adapter/
 COPY host-tests/Cargo.toml host-tests/
+COPY host-tests/echo-guest/Cargo.toml host-tests/echo-guest/
+COPY host-tests/marking-middleware/Cargo.toml host-tests/marking-middleware/
 COPY host-tests/postgres-guest/Cargo.toml host-tests/postgres-guest/
 COPY host-tests/session-guest/Cargo.toml host-tests/session-guest/
 COPY host-tests/stand-in/Cargo.toml host-tests/stand-in/
@@ -27,9 +29,11 @@ COPY bench/connection-per-request/Cargo.toml bench/connection-per-request/
 COPY examples/rust/Cargo.toml examples/rust/
 RUN mkdir -p src crates/nearest-replica/src examples/rust/src host-tests/src/bin host-tests/tests/it host-tests/session-guest/src \
     && mkdir -p host-tests/stand-in/src host-tests/sync-guest/src host-tests/postgres-guest/src crates/postgres-adapter/src \
+    && mkdir -p host-tests/echo-guest/src host-tests/marking-middleware/src \
     && mkdir -p bench/src/bin bench/connection-per-instance/src bench/connection-per-request/src \
     && touch src/lib.rs crates/nearest-replica/src/lib.rs examples/rust/src/lib.rs host-tests/session-guest/src/lib.rs \
     && touch host-tests/stand-in/src/lib.rs host-tests/sync-guest/src/lib.rs host-tests/postgres-guest/src/lib.rs \
+    && touch host-tests/echo-guest/src/lib.rs host-tests/marking-middleware/src/lib.rs \
     && touch crates/postgres-adapter/src/lib.rs \
     && touch host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs host-tests/tests/properties.rs \
     && touch host-tests/src/bin/host.rs host-tests/src/bin/soak.rs host-tests/src/bin/up.rs \

@@ -1,44 +1,21 @@
 //! Components that others stand in for Spin by the manifest alone, and manifests that cannot be. The guest is of WASI 0.2
 //! and calls two earlier versions of Spin's Postgres interface.
 
-use host_tests::machine::{Machine, Setup, repository};
-use host_tests::spin::build;
+use host_tests::machine::Machine;
 use http::Method;
-use tempfile::TempDir;
-use tokio::sync::OnceCell;
 
-use crate::fixtures::{host, shared_cluster, url_of};
+use crate::fixtures::{shared_cluster, url_of};
+use crate::guest_app::{GuestApp, NOWHERE};
 
-/// Nobody listens there.
-const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nowhere";
 const VERSIONS: [&str; 2] = ["3.0.0", "4.0.0"];
 
 /// The guest's application with more at the end of its manifest.
-struct App {
-    folder: TempDir,
+async fn app_with(more: &str) -> GuestApp {
+    GuestApp::of("sync-guest", more).await
 }
 
-impl App {
-    async fn with(more: &str) -> Self {
-        static BUILT: OnceCell<()> = OnceCell::const_new();
-        let manifest = repository().join("host-tests/sync-guest/spin.toml");
-        let text = std::fs::read_to_string(&manifest).unwrap();
-        BUILT.get_or_init(async || tokio::task::spawn_blocking(move || build(&manifest).unwrap()).await.unwrap()).await;
-        let text = text.replace("../../target", repository().join("target").to_str().unwrap());
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("spin.toml"), format!("{text}\n{more}\n")).unwrap();
-        Self { folder }
-    }
-
-    async fn with_dependencies(entries: &str) -> Self {
-        Self::with(&format!("[component.sync-guest.dependencies]\n{entries}")).await
-    }
-
-    async fn start(&self, url: &str) -> anyhow::Result<Machine> {
-        let manifest = Some(self.folder.path().join("spin.toml"));
-        let setup = Setup { manifest, ..Setup::default() }.env("DATABASE_URL", url);
-        Machine::start(&host(), setup.env("SPIN_VARIABLE_ALLOWED_HOST", "postgres://127.0.0.1:*")).await
-    }
+async fn app_with_dependencies(entries: &str) -> GuestApp {
+    app_with(&format!("[component.sync-guest.dependencies]\n{entries}")).await
 }
 
 /// What became of a statement.
@@ -59,7 +36,7 @@ fn stood_in(version: &str, value: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_as_a_key_stands_in_for_every_version_that_is_imported() {
-    let app = App::with_dependencies(r#""spin:postgres" = { component = "stand-in" }"#).await;
+    let app = app_with_dependencies(r#""spin:postgres" = { component = "stand-in" }"#).await;
     let machine = app.start(NOWHERE).await.unwrap();
     for version in VERSIONS {
         assert_eq!(ask(&machine, version, "hello").await, stood_in(version, "hello"));
@@ -68,7 +45,7 @@ async fn a_package_as_a_key_stands_in_for_every_version_that_is_imported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interface_with_its_version_stands_in_for_that_version_only() {
-    let app = App::with_dependencies(r#""spin:postgres/postgres@3.0.0" = { component = "stand-in" }"#).await;
+    let app = app_with_dependencies(r#""spin:postgres/postgres@3.0.0" = { component = "stand-in" }"#).await;
     let machine = app.start(NOWHERE).await.unwrap();
     assert_eq!(ask(&machine, "3.0.0", "hello").await, stood_in("3.0.0", "hello"));
     let of_spin = ask(&machine, "4.0.0", "hello").await;
@@ -90,7 +67,7 @@ async fn a_dependency_may_use_what_it_inherits_and_is_told_so_of_the_rest() {
         (r#", inherit_configuration = ["allowed_outbound_hosts"]"#, no_variable, no_store, tried),
         (r#", inherit_configuration = ["key_value_stores", "no_such_thing"]"#, no_variable, "Ok(())", no_host),
     ] {
-        let app = App::with_dependencies(&format!(r#""spin:postgres" = {{ component = "stand-in"{inherit} }}"#)).await;
+        let app = app_with_dependencies(&format!(r#""spin:postgres" = {{ component = "stand-in"{inherit} }}"#)).await;
         let machine = app.start(NOWHERE).await.unwrap();
         for version in VERSIONS {
             let said = ask(&machine, version, "variable database_url").await;
@@ -105,7 +82,7 @@ async fn a_dependency_may_use_what_it_inherits_and_is_told_so_of_the_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn earlier_versions_of_the_interface_say_what_todays_says() {
     let cluster = shared_cluster().await;
-    let app = App::with("").await;
+    let app = app_with("").await;
     let machine = app.start(&url_of(&cluster, "")).await.unwrap();
     for version in VERSIONS {
         let said = ask(&machine, version, "SELECT 7::int4 AS number").await;
@@ -160,11 +137,8 @@ async fn a_manifest_that_cannot_be_composed_says_why() {
             "Component stand-in cannot be used as a dependency of sync-guest because it specifies: variables",
         ),
     ] {
-        let app = App::with_dependencies(entries).await;
-        let refusal = match app.start(NOWHERE).await {
-            Ok(_) => panic!("it started with {entries}"),
-            Err(error) => format!("{error:#}"),
-        };
+        let app = app_with_dependencies(entries).await;
+        let refusal = app.refusal().await;
         assert!(refusal.contains(why), "{refusal}");
     }
 }
