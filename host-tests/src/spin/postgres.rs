@@ -1,9 +1,10 @@
 //! The functions of `spin:postgres@4.2.0` over the pool (Spin `crates/factor-outbound-pg/src/host.rs`).
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use deadpool_postgres::Object;
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
@@ -38,22 +39,17 @@ impl wit::HostConnection for State {
         params: Vec<ParameterValue>,
     ) -> Result<RowSet, Error> {
         let client = self.client(&connection)?;
-        let (columns, mut incoming, result) = query(&client, &statement, &params).await?;
-        let mut rows = Vec::new();
-        while let Some(row) = incoming.recv().await {
-            rows.push(row);
-        }
-        // Spin makes a text of it here, and only here: the SQLSTATE is lost.
-        result
+        let (columns, rows) = stream(&client, &statement, &params).await?;
+        let mut rows = pin!(rows);
+        // Spin makes a text of an error here, and only here: the SQLSTATE is lost.
+        let found = rows
+            .as_mut()
+            .try_collect()
             .await
-            .unwrap_or(Ok(()))
             .map_err(|error| Error::QueryFailed(QueryError::Text(format!("{:?}", anyhow::Error::from(error)))))?;
         // Spin waits for columns, which come with the first row: without a row for ever (Spin issue 3671, and still so
-        // in 4.1.0-pre0). The asynchronous function does not.
-        if rows.is_empty() {
-            std::future::pending::<()>().await;
-        }
-        Ok(RowSet { columns, rows })
+        // in 4.1.0-pre0), because who would send them is still there. The asynchronous function does not.
+        Ok(RowSet { columns: columns.await.unwrap_or_default(), rows: found })
     }
 
     async fn execute(
@@ -163,24 +159,35 @@ impl State {
     }
 }
 
-/// Returns when the first row is there or there is none, because the columns are read off it. Later errors arrive
-/// only in the result.
-async fn query(client: &Object, statement: &str, params: &[ParameterValue]) -> Result<QueryParts, Error> {
+/// Rows as they come from the server. Their columns are read off the first.
+async fn stream(
+    client: &Object,
+    statement: &str,
+    params: &[ParameterValue],
+) -> Result<(oneshot::Receiver<Vec<Column>>, impl Stream<Item = Result<Row, Error>> + Send + 'static), Error> {
     let params = parameters(params).map_err(|error| Error::BadParameter(format!("{error:?}")))?;
     // Spin's text for the statement makes the driver prepare it each time.
     let rows = client.query_raw(statement, params).await.map_err(query_failed)?;
     let (columns_to, columns) = oneshot::channel();
+    let mut columns_to = Some(columns_to);
+    let rows = rows.map_err(query_failed).map(move |row| {
+        let row = row?;
+        if let Some(columns_to) = columns_to.take() {
+            let _ = columns_to.send(values::columns(&row));
+        }
+        values::values(&row).map_err(|error| Error::QueryFailed(QueryError::Text(format!("{error:?}"))))
+    });
+    Ok((columns, rows))
+}
+
+/// Returns when the first row is there or there is none, because the columns are read off it. Later errors arrive
+/// only in the result.
+async fn query(client: &Object, statement: &str, params: &[ParameterValue]) -> Result<QueryParts, Error> {
+    let (columns, rows) = stream(client, statement, params).await?;
     let (rows_to, rows_from) = mpsc::channel(ROWS_AHEAD);
     let (result_to, result) = oneshot::channel();
     tokio::spawn(async move {
-        let mut columns_to = Some(columns_to);
-        let mut rows = Box::pin(rows.map_err(query_failed).map(|row| {
-            let row = row?;
-            if let Some(columns_to) = columns_to.take() {
-                let _ = columns_to.send(values::columns(&row));
-            }
-            values::values(&row).map_err(|error| Error::QueryFailed(QueryError::Text(format!("{error:?}"))))
-        }));
+        let mut rows = pin!(rows);
         let outcome = loop {
             let row = tokio::select! {
                 biased;
