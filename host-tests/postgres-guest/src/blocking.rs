@@ -5,7 +5,8 @@ macro_rules! version {
         pub(crate) mod $name {
             use $path as pg;
 
-            use crate::{Outcome, Param, Step};
+            use crate::params::$name as params;
+            use crate::{Outcome, Step};
 
             pub(crate) fn run(address: &str, steps: &[Step]) -> Vec<Outcome> {
                 let mut connections: Vec<Option<pg::Connection>> = Vec::new();
@@ -24,7 +25,7 @@ macro_rules! version {
                     connections[step.on] = Some(pg::Connection::open(address)?);
                 }
                 let connection = connections[step.on].as_ref().expect("it was opened");
-                let params: Vec<_> = step.params.iter().map(param).collect();
+                let params = params::all(&step.params)?;
                 if step.execute {
                     let count = connection.execute(&step.statement, &params)?;
                     return Ok(Outcome { count, ..Outcome::default() });
@@ -37,18 +38,6 @@ macro_rules! version {
 
             fn outcome(outcome: Result<Outcome, pg::Error>) -> Outcome {
                 outcome.unwrap_or_else(|error| Outcome { error: Some(format!("{error:?}")), ..Outcome::default() })
-            }
-
-            pub(crate) fn param(param: &Param) -> pg::ParameterValue {
-                match param.clone() {
-                    Param::Boolean(value) => pg::ParameterValue::Boolean(value),
-                    Param::Int32(value) => pg::ParameterValue::Int32(value),
-                    Param::Int64(value) => pg::ParameterValue::Int64(value),
-                    Param::Floating64(value) => pg::ParameterValue::Floating64(value),
-                    Param::Str(value) => pg::ParameterValue::Str(value),
-                    Param::Binary(value) => pg::ParameterValue::Binary(value),
-                    Param::Null => pg::ParameterValue::DbNull,
-                }
             }
         }
     };

@@ -5,12 +5,15 @@
 
 mod bindings;
 mod blocking;
+mod params;
 mod waiting;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use spin_sdk::http::body::IncomingBodyExt;
 use spin_sdk::http::{IntoResponse, Method, Request, Response};
+
+use params::Param;
 
 /// Statements on connections that are opened where the script first names them.
 #[derive(Deserialize)]
@@ -39,19 +42,6 @@ struct Step {
     take: Option<usize>,
     /// After how many milliseconds to give up the statement; by the functions that wait only.
     give_up_ms: Option<u64>,
-}
-
-/// A parameter that every version has.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Param {
-    Boolean(bool),
-    Int32(i32),
-    Int64(i64),
-    Floating64(f64),
-    Str(String),
-    Binary(Vec<u8>),
-    Null,
 }
 
 /// What one step has brought.

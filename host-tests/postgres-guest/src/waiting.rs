@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::{Either, join_all, select};
 
 use crate::bindings::spin::postgres4_2_0::postgres as pg;
-use crate::blocking::v4_2::param;
+use crate::params::v4_2 as params;
 use crate::{Outcome, Step};
 
 /// More rows are counted and not printed.
@@ -83,7 +83,7 @@ async fn whole(connection: &pg::Connection, step: &Step) -> Outcome {
 }
 
 async fn one(connection: &pg::Connection, step: &Step, outcome: &mut Outcome) -> Result<(), pg::Error> {
-    let params: Vec<_> = step.params.iter().map(param).collect();
+    let params = params::all(&step.params)?;
     if step.execute {
         outcome.count = connection.execute_async(step.statement.clone(), params).await?;
         return Ok(());

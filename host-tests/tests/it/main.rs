@@ -36,5 +36,6 @@ mod texts;
 mod tidy;
 mod transactions;
 mod turn;
+mod values;
 mod vault;
 mod writes;
