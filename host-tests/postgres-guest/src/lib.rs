@@ -40,6 +40,8 @@ struct Step {
     execute: bool,
     /// How many rows to take before the rest is given up.
     take: Option<usize>,
+    /// How long to wait before that; by the functions that wait only.
+    pause_ms: Option<u64>,
     /// After how many milliseconds to give up the statement; by the functions that wait only.
     give_up_ms: Option<u64>,
 }

@@ -99,6 +99,9 @@ async fn one(connection: &pg::Connection, step: &Step, outcome: &mut Outcome) ->
         }
     }
     if step.take.is_some() {
+        if let Some(pause) = step.pause_ms {
+            spin_sdk::time::sleep(Duration::from_millis(pause)).await;
+        }
         return Ok(());
     }
     drop(rows);

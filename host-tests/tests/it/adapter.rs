@@ -1,5 +1,7 @@
 //! The adapter: where the statements of an app run that knows nothing of regions.
 
+use std::sync::Arc;
+
 use host_tests::client::Client;
 use host_tests::wait::eventually;
 use nix::sys::signal::Signal;
@@ -124,9 +126,21 @@ async fn rows(client: &mut Client) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_are_streamed_and_an_answer_that_is_given_up_frees_its_connection() {
     let adapted = Adapted::new().await;
-    let fra = adapted.machine("fra").await;
-    let answer = fra.client().await.unwrap().get("/300000").await.unwrap();
-    assert_eq!(answer.body, r#"{"rows":300000}"#);
+    let fra = Arc::new(adapted.machine("fra").await);
+    // Of an answer that the app has stopped to take the server keeps the rest, while the app takes a million other rows.
+    let held = "SELECT n, repeat('x', 100) FROM generate_series(1, 1000001) AS n";
+    let script = json!({ "steps": [{ "statement": held, "take": 10, "pause_ms": 600_000 }] });
+    let (machine, waits) = (Arc::clone(&fra), "wait_event = 'ClientWrite' AND query LIKE '%1000001%'");
+    let holds = tokio::spawn(async move { send(&machine, "4.2.0", &script).await });
+    let waiting = format!("SELECT count(*)::text FROM pg_stat_activity WHERE {waits} AND pid <> pg_backend_pid()");
+    let full = eventually(DEADLINE, "the server to wait for the app", async || {
+        (adapted.cluster.server("fra").ask(&waiting).await.ok()? == "1").then_some(())
+    });
+    full.await.unwrap();
+    let answer = fra.client().await.unwrap().get("/1000000").await.unwrap();
+    assert_eq!(answer.body, r#"{"rows":1000000}"#);
+    assert_eq!(adapted.cluster.server("fra").ask(&waiting).await.unwrap(), "1");
+    holds.abort();
     // Spin reads on what nobody wants, with the adapter and without: it ends when its rows do.
     let many = "SELECT n FROM generate_series(1, 2000000) AS n";
     let given_up = run(&fra, "4.2.0", &[json!({ "statement": many, "take": 10 })]).await;
