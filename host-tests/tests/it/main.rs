@@ -3,6 +3,8 @@
 mod adapted;
 mod adapter;
 mod adapter_differential;
+mod adapter_kinds;
+mod adapter_sample;
 mod adapter_writes;
 mod composition;
 mod config;
