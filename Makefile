@@ -1,7 +1,7 @@
 # The commands of this project. `make up` and `make test` need nothing but Rust from rustup on Debian or Ubuntu, or a
 # Mac with Homebrew: scripts/setup installs what is missing.
 
-.PHONY: up test test-languages soak bench bench-publish lint advisories adapter image deploy setup lint-tools
+.PHONY: up test test-languages soak bench bench-publish lint advisories adapter middleware image deploy setup lint-tools
 
 # Serves the component on this machine, with a Spin of 4.1 or newer where one is on the PATH, else with the in-house
 # host: `make up`, `make up SPIN=/path/to/spin`, `make up SPIN=` (the in-house host in any case),
@@ -38,10 +38,12 @@ bench-publish: setup
 	$(BUILD_BENCH)
 	target/native/bench --publish
 
-# Builds the adapter (docs/adapter.md), and says where it is and how large.
-adapter: setup
-	cargo build --locked --release --target wasm32-wasip2 --package postgres-adapter
-	@ls -l target/wasm32-wasip2/release/postgres_adapter.wasm | awk '{ print $$NF ": " $$5 " bytes" }'
+# Builds the adapter (docs/adapter.md) or the middleware (docs/middleware.md), and says where it is and how large.
+adapter: WASM = postgres_adapter
+middleware: WASM = fly_middleware
+adapter middleware: setup
+	cargo build --locked --release --target wasm32-wasip2 --package $(subst _,-,$(WASM))
+	@ls -l target/wasm32-wasip2/release/$(WASM).wasm | awk '{ print $$NF ": " $$5 " bytes" }'
 
 # What Fly would build; needs Docker.
 image:
@@ -56,7 +58,7 @@ deploy:
 lint: lint-tools
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --package nearest-replica --package nearest-replica-component --package bench-connection-per-instance --package bench-connection-per-request --package guestbook --package session-guest --package echo-guest --package marking-middleware --package stand-in --package sync-guest --package postgres-guest --package postgres-adapter --target wasm32-wasip2 -- -D warnings
+	cargo clippy --locked --package nearest-replica --package nearest-replica-component --package bench-connection-per-instance --package bench-connection-per-request --package guestbook --package session-guest --package echo-guest --package marking-middleware --package stand-in --package sync-guest --package postgres-guest --package postgres-adapter --package fly-middleware --target wasm32-wasip2 -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --package nearest-replica
 	cargo package --locked --package nearest-replica --allow-dirty
 	cargo deny --locked check bans licenses sources

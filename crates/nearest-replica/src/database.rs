@@ -72,7 +72,11 @@ impl Database {
     /// name in lower case. Nothing where it cannot be replayed: then write here, over the distance.
     ///
     /// Fly's proxy takes such an answer with any status; 409 is what its documentation writes.
-    pub fn replay<'a>(&self, method: &str, header: impl Fn(&str) -> Option<&'a str>) -> Option<(&'static str, String)> {
+    pub fn replay<T: AsRef<str>>(
+        &self,
+        method: &str,
+        header: impl Fn(&str) -> Option<T>,
+    ) -> Option<(&'static str, String)> {
         let has_body = ["POST", "PUT", "PATCH"].contains(&method);
         replay(self.config(), has_body, header).map(|value| (REPLAY_HEADER, value))
     }
@@ -113,6 +117,11 @@ impl Database {
     pub(crate) fn log_problem(&self, problem: &Problem, began: Instant) {
         let ms = log::milliseconds(began.elapsed());
         log::line(problem.name(), self.config(), &[("ms", &ms), ("tried", problem)]);
+    }
+
+    /// Logs why a request that reads belongs in the primary region.
+    pub(crate) fn log_detour(&self, no_answer: &NoAnswer) {
+        log::line("detour", self.config(), &[("tried", no_answer)]);
     }
 
     /// Logs that a database does not say how far its log is, once for each instance.
@@ -158,7 +167,8 @@ impl Database {
 }
 
 /// Logs what is wrong, where there is no configuration yet, and makes it a problem.
-fn misconfigured(error: ConfigError) -> Problem {
+#[must_use]
+pub fn misconfigured(error: ConfigError) -> Problem {
     log::write(format!("event=misconfigured reason={}", log::quoted(&error.to_string())));
     Problem::Misconfigured(error)
 }

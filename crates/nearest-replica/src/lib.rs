@@ -40,6 +40,6 @@ pub use rules::region::{Placement, Region};
 pub use rules::role::Role;
 pub use rules::sqlstate::SqlState;
 pub use rules::statement::{Runs, WhyPrimary};
-pub use session::Session;
+pub use session::{Session, Written};
 pub use spin::postgres::{Column, DbValue, Decode, ParameterValue, Rows};
 pub use transaction::Transaction;

@@ -1,9 +1,12 @@
 //! What a component is built of that opens its own connections, such as one that stands in for Spin's Postgres interface.
 //! Apps have no use for it, and it may change with every release.
 
+pub use crate::database::misconfigured;
 pub use crate::instance::breaker::{SharedBreaker, key, now};
+pub use crate::instance::config::variables;
 pub use crate::instance::signal::spawn_detached;
 pub use crate::instance::timer::timeout;
+pub use crate::instance::written::{WRITTEN, WRITTEN_LEASE, name_of_write};
 pub use crate::position::tells_nothing;
 pub use crate::rules::bookmark::{Bookmark, Freshness, Position};
 pub use crate::rules::breaker::{BreakerRecord, Now, State, Timestamp};

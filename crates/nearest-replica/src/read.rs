@@ -40,8 +40,20 @@ pub(crate) struct Reader {
 pub(crate) enum Scope {
     /// On the best candidate that answers.
     Any,
+    /// The same, but for the last: `DATABASE_URL` as it was given.
+    Replicas,
     /// On `DATABASE_URL` as it was given.
     Primary,
+}
+
+impl Scope {
+    fn has(self, kind: CandidateKind) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Replicas => kind != CandidateKind::Configured,
+            Self::Primary => kind == CandidateKind::Configured,
+        }
+    }
 }
 
 /// The type that wit-bindgen's own executor has, so that the code for it is there once.
@@ -95,7 +107,7 @@ impl Reader {
         attempt: impl AsyncFn(&Target, Duration, Place) -> Result<T, Failure>,
     ) -> Result<Answer<T>, NoAnswer> {
         let (order, main) = match scope {
-            Scope::Any => self.order().await,
+            Scope::Any | Scope::Replicas => self.order().await,
             Scope::Primary => (vec![self.primary()], 0),
         };
         let mut tried: Vec<Attempt> = Vec::new();
@@ -103,7 +115,7 @@ impl Reader {
         for (position, &target) in order.iter().enumerate() {
             let left = end.saturating_duration_since(Instant::now());
             let kind = target.candidate.kind;
-            if scope == Scope::Primary && kind != CandidateKind::Configured {
+            if !scope.has(kind) {
                 continue;
             }
             if left.is_zero() {
@@ -134,6 +146,7 @@ impl Reader {
                         Recovery::FailOver if is_lag => {}
                         Recovery::Retry | Recovery::FailOver => target.breaker.record_failure().await,
                         Recovery::Fail if unsent => break,
+                        Recovery::Fail if scope == Scope::Replicas => break,
                         Recovery::Fail => scope = Scope::Primary,
                     }
                 }

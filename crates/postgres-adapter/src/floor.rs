@@ -7,17 +7,15 @@
 //! is there where a write may still happen: until when.
 
 use std::cell::RefCell;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::Hasher;
 use std::time::{Duration, Instant};
 
 use fnv::FnvHasher;
 use nearest_replica::DatabaseUrl;
-use nearest_replica::parts::{Bookmark, Position, key, now};
+use nearest_replica::parts::{Bookmark, Position, WRITTEN, WRITTEN_LEASE, key, name_of_write, now};
 
 use crate::host::{Host, NoStore};
 
-const WRITTEN: &str = "nearest-replica/floor/written";
 const UNCERTAIN: &str = "nearest-replica/floor/uncertain";
 
 /// For how long reads are from the primary where a write may still become visible: its connection was lost, and nobody knows
@@ -26,10 +24,6 @@ const UNTIL_FINAL: Duration = Duration::from_secs(10);
 
 /// The same where the database does not say how far its log is.
 const WITHOUT_POSITIONS: Duration = Duration::from_secs(10);
-
-/// For how long an instance takes what it was told by the store for true. A write is told of to the app that much after the
-/// store has it, so that nobody who reads then takes an older answer for true.
-const LEASE: Duration = Duration::from_millis(5);
 
 /// The writes of this Machine.
 #[derive(Clone)]
@@ -89,9 +83,7 @@ impl Writes {
 
     /// The app is about to be told of a write.
     pub(crate) async fn written(&self, host: Host) {
-        // Each state has keys of its own, from the system.
-        let name = format!("{:016x}", RandomState::new().hash_one(now().timestamp.0));
-        LOCAL.with_borrow_mut(|local| local.written = Some(name));
+        LOCAL.with_borrow_mut(|local| local.written = Some(name_of_write()));
         LEASED.take();
         self.save(host).await;
     }
@@ -99,7 +91,7 @@ impl Writes {
     /// Until all instances on the Machine know of what was written.
     pub(crate) async fn known(&self, host: Host) {
         if self.store.is_some() {
-            host.pause(LEASE).await;
+            host.pause(WRITTEN_LEASE).await;
         }
     }
 
@@ -149,7 +141,7 @@ impl Writes {
                 Some((written, uncertain.and_then(|until| until.parse().ok()).unwrap_or_default()))
             }
         };
-        LEASED.set(Some((asked + LEASE, last.clone())));
+        LEASED.set(Some((asked + WRITTEN_LEASE, last.clone())));
         Ok(last)
     }
 }

@@ -1,5 +1,5 @@
 //! An app that knows nothing of regions: it runs the statements that a test sends, by the version of Spin's Postgres interface
-//! that the test names, and prints everything that came back. `POST /<version>` with a script as JSON. `GET /<rows>` reads
+//! that the test names, and prints everything that came back. `POST /<anything>/<version>` with a script as JSON. Any other method with `/<rows>` reads
 //! that many rows by 4.2.0.
 #![cfg(target_family = "wasm")]
 
@@ -61,7 +61,7 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().trim_start_matches('/').to_owned();
     let address = spin_sdk::variables::get("database_url").await?;
-    if parts.method == Method::GET {
+    if parts.method != Method::POST {
         let statement = format!("SELECT n, 'row ' || n FROM generate_series(1, {}) AS n", path.parse().unwrap_or(1));
         let count = waiting::count(address, statement).await?;
         return response(&format!(r#"{{"rows":{count}}}"#));
@@ -69,7 +69,8 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     let script: Script = serde_json::from_slice(&body.bytes().await?).context("reading the script")?;
     let address = script.address.unwrap_or(address);
     let (ca_root, at_once, steps) = (script.ca_root, script.at_once, script.steps);
-    let outcomes = match path.as_str() {
+    let version = path.rsplit('/').next().unwrap_or_default();
+    let outcomes = match version {
         "4.2.0" => waiting::run(address, ca_root, at_once, &steps).await,
         "4.2.0-blocking" => blocking::v4_2::run(&address, &steps),
         "4.0.0" => blocking::v4_0::run(&address, &steps),

@@ -33,10 +33,12 @@ pub(crate) struct Adapted {
     _turn: Turn,
 }
 
-/// Whether the app is behind the adapter.
+/// What the app is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum App {
     WithAdapter,
+    /// And the middleware.
+    WithBoth,
     Alone,
 }
 
@@ -53,6 +55,7 @@ impl App {
     pub(crate) fn manifest(self) -> PathBuf {
         let file = match self {
             Self::WithAdapter => "with-adapter.toml",
+            Self::WithBoth => "with-both.toml",
             Self::Alone => "spin.toml",
         };
         repository().join("host-tests/postgres-guest").join(file)
@@ -95,11 +98,11 @@ impl Adapted {
     }
 }
 
-/// Builds the app and the adapter.
+/// Builds the app, the adapter and the middleware.
 pub(crate) async fn build_app() {
     static BUILT: OnceCell<()> = OnceCell::const_new();
     let build = async || {
-        let manifest = App::WithAdapter.manifest();
+        let manifest = App::WithBoth.manifest();
         tokio::task::spawn_blocking(move || build(&manifest).unwrap()).await.unwrap();
     };
     BUILT.get_or_init(build).await;

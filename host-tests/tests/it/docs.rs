@@ -25,6 +25,16 @@ fn problems() -> BTreeSet<String> {
     set(literals(&code, " =>").filter(|name| !name.contains(' ')))
 }
 
+/// What the code takes for variables that a component does not have.
+fn defaults_of(code: &str) -> Vec<(String, String)> {
+    let default = |line: &str| {
+        let (name, rest) = line.split_once("\", Some(\"")?;
+        let name = name.rsplit('"').next()?;
+        Some((name.to_owned(), rest.split('"').next()?.to_owned()))
+    };
+    code.lines().filter(|line| line.trim_start().starts_with('(')).filter_map(default).collect()
+}
+
 #[test]
 fn variables_are_the_same_in_the_manifest_the_code_and_the_readme() {
     let manifest: toml::Table = toml::from_str(&read("spin.toml")).unwrap();
@@ -39,9 +49,8 @@ fn variables_are_the_same_in_the_manifest_the_code_and_the_readme() {
 
     let code = read(&format!("{LIBRARY}/instance/config.rs"));
     let names = code.split("const NAMES").nth(1).unwrap().split(';').nth(1).unwrap();
-    let asked = names.split('"').skip(1).step_by(2).chain(["deadline_ms"]);
-    assert_eq!(set(asked.filter(|name| !name.is_empty())), all, "instance/config.rs and examples/rust/spin.toml");
-
+    let asked = names.split("\n    (\"").skip(1).filter_map(|rest| rest.split('"').next()).chain(["deadline_ms"]);
+    assert_eq!(set(asked), all, "instance/config.rs and examples/rust/spin.toml");
     let documented = table(&read("README.md"), "| variable | environment | default |");
     for row in &documented {
         let name = quoted(&row[0])[0];
@@ -54,6 +63,12 @@ fn variables_are_the_same_in_the_manifest_the_code_and_the_readme() {
         }
     }
     assert_eq!(set(documented.iter().map(|row| quoted(&row[0])[0])), application, "README.md and spin.toml");
+    let defaults = defaults_of(&code);
+    assert!(defaults.len() >= 2, "{defaults:?}");
+    for (name, value) in defaults.iter().filter(|(_, value)| !value.is_empty()) {
+        let row = documented.iter().find(|row| quoted(&row[0])[0] == *name).expect("it is documented");
+        assert_eq!(row[2].trim_matches('`'), value, "{name} in config.rs and the README");
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod languages_adapted;
 mod languages_history;
 mod load;
 mod map;
+mod middleware;
 mod middleware_chain;
 mod playground;
 mod protocol;

@@ -61,7 +61,7 @@ async fn a_write_is_replayed_in_the_primary_region_and_seen_at_home() {
     let hops = behind.hops(&written);
     assert_eq!(behind.way(&written), [behind.fra.clone(), behind.sjc.clone()], "{hops:?}");
     let Why::Replayed { state, .. } = &hops[1].why else { panic!("{hops:?}") };
-    assert_eq!(state.as_deref(), Some("nearest-replica-write"));
+    assert_eq!(state.as_deref(), Some("nearest-replica"));
     let bookmark = [("bookmark", written.header("bookmark"))];
     let mut client = Client::connect(behind.edge).await.unwrap();
     let page = client.send_with(Method::GET, "/", &bookmark, "").await.unwrap();

@@ -6,3 +6,4 @@ pub(crate) mod connection;
 pub(crate) mod signal;
 pub(crate) mod target;
 pub(crate) mod timer;
+pub(crate) mod written;

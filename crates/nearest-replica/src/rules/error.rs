@@ -14,7 +14,8 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// For a variable and what is wrong with it: `is empty: write ...`.
-    pub(crate) fn new(variable: &'static str, problem: anyhow::Error) -> Self {
+    #[must_use]
+    pub fn new(variable: &'static str, problem: anyhow::Error) -> Self {
         Self { variable, problem, private: None }
     }
 

@@ -14,7 +14,11 @@ pub(crate) const REPLAY_HEADER: &str = "fly-replay";
 ///
 /// Not where it was replayed before, which could go on for ever, or came back since that failed; not where no proxy of
 /// Fly's has been; not with a body that may be too long for Fly, or with a change of protocol.
-pub(crate) fn replay<'a>(config: &Config, has_body: bool, header: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+pub(crate) fn replay<T: AsRef<str>>(
+    config: &Config,
+    has_body: bool,
+    header: impl Fn(&str) -> Option<T>,
+) -> Option<String> {
     config.placement.other_region()?;
     let primary = config.primary_region.as_ref()?;
     header("fly-request-id")?;
@@ -22,7 +26,7 @@ pub(crate) fn replay<'a>(config: &Config, has_body: bool, header: impl Fn(&str) 
     {
         return None;
     }
-    match header("content-length").map(|length| length.trim().parse::<u64>()) {
+    match header("content-length").map(|length| length.as_ref().trim().parse::<u64>()) {
         Some(Ok(length)) if length <= LARGEST_BODY => {}
         Some(_) => return None,
         // As long as it likes.
@@ -32,7 +36,7 @@ pub(crate) fn replay<'a>(config: &Config, has_body: bool, header: impl Fn(&str) 
     // Where the region cannot be reached, this Machine gets the request again and writes over the distance. Fly says that
     // the time is for reaching the region. Should it be for the answer, that is there before: the app has a deadline, too.
     let seconds = config.deadline.as_millis().div_ceil(1000) + 1;
-    Some(format!("region={primary};state=nearest-replica-write;timeout={seconds}s;fallback=prefer_self"))
+    Some(format!("region={primary};state=nearest-replica;timeout={seconds}s;fallback=prefer_self"))
 }
 
 #[cfg(test)]
@@ -51,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_write_elsewhere_is_replayed_in_the_primary_region() {
-        let expected = "region=sjc;state=nearest-replica-write;timeout=6s;fallback=prefer_self";
+        let expected = "region=sjc;state=nearest-replica;timeout=6s;fallback=prefer_self";
         for length in ["0", "17", "1000000"] {
             assert_eq!(decide("fra", "sjc", true, &[BY_FLY, ("content-length", length)]).as_deref(), Some(expected));
         }

@@ -1,6 +1,7 @@
 //! A session: what one user does within one request, and what was seen in the requests before it. Reads run on the
 //! nearest database that has seen as much as the session has, writes on the primary.
 
+mod arrival;
 mod bookmark;
 mod requirement;
 mod state;
@@ -9,6 +10,7 @@ mod write;
 use std::cell::RefCell;
 use std::time::Instant;
 
+pub use self::arrival::Written;
 use self::state::{LONGEST_UNTIL_MS, Requirement, Seen, State, now};
 use crate::database::Database;
 use crate::instance::timer::halfway_to;

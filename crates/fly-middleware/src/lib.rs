@@ -1,0 +1,108 @@
+//! HTTP middleware for Spin on Fly.io, in front of an app that knows nothing of regions (docs/middleware.md).
+//!
+//! A request that writes is handed back to Fly's proxy before the app sees it, to be replayed in the primary region. What a
+//! user has written is in a bookmark that their client sends back; a request that reads is answered here where this region
+//! has that much, and in the primary region where it has not. Bodies pass from one to the other by their handles.
+#![cfg(target_family = "wasm")]
+
+mod answer;
+mod bindings;
+mod bookmark;
+mod received;
+mod requests;
+mod settings;
+mod told;
+
+use std::time::Instant;
+
+use nearest_replica::{Database, Problem, Session, Written};
+use spin_sdk::wasip3::exports::http::handler::Guest;
+use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+
+use crate::answer::{Headers, Reason, problem, replayed};
+use crate::bindings::next;
+use crate::received::{Received, name};
+use crate::requests::Kind;
+use crate::settings::Settings;
+
+struct Middleware;
+
+spin_sdk::wasip3::http::service::export!(Middleware);
+
+impl Guest for Middleware {
+    async fn handle(request: Request) -> Result<Response, ErrorCode> {
+        let settings = match Settings::of_instance().await {
+            Ok(settings) => settings,
+            Err(found) => return problem(&found, None).await,
+        };
+        let received = Received::of(&request);
+        match settings.requests.kind(name(&received.method), received.path()) {
+            Kind::Reads => read(&settings, &received, request).await,
+            Kind::Writes => write(&settings, &received, request).await,
+        }
+    }
+}
+
+/// Answers here where this region has what the user has seen.
+async fn read(settings: &Settings, received: &Received, request: Request) -> Result<Response, ErrorCode> {
+    let database = &settings.database;
+    let mut headers = Headers::of(database, Reason::of_read(database, received));
+    let bookmark = received.bookmark();
+    if !bookmark.is_empty() && settings.reads_from_replicas {
+        // Ends with its connection before the app begins.
+        let session = database.session(Instant::now(), bookmark);
+        match session.has_arrived().await {
+            Ok(true) => {}
+            Ok(false) => {
+                if let Some(header) = settings.replay(received) {
+                    return replayed(header).await;
+                }
+                if let Err(found) = read_from_primary(settings, &session).await {
+                    return problem(&found, Some(headers)).await;
+                }
+                headers.reason = Reason::BookmarkBehind;
+            }
+            Err(found) => return problem(&found, Some(headers)).await,
+        }
+        if session.bookmark_is_due() {
+            headers.bookmark = Some(session.bookmark().await);
+        }
+    }
+    headers.add_to(next(request).await?, received).await
+}
+
+/// Where a request cannot be replayed whose user has seen more than this region has: sees that the primary is there, and
+/// that the adapter reads from it.
+async fn read_from_primary(settings: &Settings, session: &Session) -> Result<(), Problem> {
+    session.read_from_primary("SELECT 1", &[]).await?;
+    settings.tell_adapter().await
+}
+
+/// Has a write replayed in the primary region, or lets the app write here.
+async fn write(settings: &Settings, received: &Received, request: Request) -> Result<Response, ErrorCode> {
+    let database = &settings.database;
+    if let Some(header) = settings.replay(received) {
+        return replayed(header).await;
+    }
+    let mut headers = Headers::of(database, Reason::of_write(database, received));
+    if headers.reason == Reason::ReplayFailed {
+        // Nobody there may mean no database there, for which an app may wait longer than anybody waits for an answer.
+        let session = database.session(Instant::now(), "");
+        if let Err(found) = session.read_from_primary("SELECT 1", &[]).await {
+            return problem(&found, Some(headers)).await;
+        }
+    }
+    let response = next(request).await?;
+    if settings.reads_from_replicas {
+        // An error of the server's may have come after the write was sent.
+        let written = if response.get_status_code() < 500 { Written::Final } else { Written::Uncertain };
+        headers.bookmark = Some(bookmark_after(database, received, written).await);
+    }
+    headers.add_to(response, received).await
+}
+
+async fn bookmark_after(database: &Database, received: &Received, written: Written) -> String {
+    let session = database.session(Instant::now(), received.bookmark());
+    session.note_write(written);
+    session.bookmark().await
+}
