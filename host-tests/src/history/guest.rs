@@ -24,6 +24,8 @@ pub(super) struct Guest {
     number: u32,
     random: StdRng,
     requests: u32,
+    /// The last that an answer brought: none where there is no middleware.
+    bookmark: String,
 }
 
 /// What a guest asks for.
@@ -35,7 +37,7 @@ enum Wish {
 
 impl Guest {
     pub(super) fn new(number: u32, random: StdRng) -> Self {
-        Self { number, random, requests: 0 }
+        Self { number, random, requests: 0, bookmark: String::new() }
     }
 
     /// One request, and what became of it.
@@ -44,10 +46,16 @@ impl Guest {
         let wish = self.wish();
         let (region, address) = &addresses[self.random.random_range(0..addresses.len())];
         let name = if self.random.random_bool(0.15) { SLOW } else { "quick" };
+        let bookmark = self.bookmark.clone();
         let began = start.elapsed();
         let answer = tokio::time::timeout(PATIENCE, self.send(*address, &wish, name)).await;
         let outcome = match answer.context("waiting for an answer") {
-            Ok(Ok(answer)) => outcome(&answer),
+            Ok(Ok(answer)) => {
+                if !answer.header("bookmark").is_empty() {
+                    answer.header("bookmark").clone_into(&mut self.bookmark);
+                }
+                outcome(&answer)
+            }
             Ok(Err(error)) | Err(error) => Outcome::Unknown(format!("no answer: {error:#}")),
         };
         let ended = start.elapsed();
@@ -57,7 +65,6 @@ impl Guest {
             Wish::Edit(to) => own(own_id(self.number)).map(|name| Effect::Set { name, to }).into_iter().collect(),
         };
         let (session, request, region) = (self.number, self.requests, region.clone());
-        let bookmark = String::new();
         vec![Call { session, request, region, bookmark, effects, outcome, attempts: 1, began, ended }]
     }
 
@@ -75,13 +82,17 @@ impl Guest {
 
     async fn send(&self, address: SocketAddr, wish: &Wish, name: &str) -> Result<Answer> {
         let mut client = Client::connect(address).await?;
+        let mut headers = vec![("content-type", "application/json")];
+        if !self.bookmark.is_empty() {
+            headers.push(("bookmark", &self.bookmark));
+        }
         let (path, message) = match wish {
-            Wish::List => return client.get("/entries").await,
+            Wish::List => return client.send_with(Method::GET, "/entries", &headers, "").await,
             Wish::Sign(fact) => ("/entries".to_owned(), fact.clone()),
             Wish::Edit(to) => (format!("/entries/{}", own_id(self.number)), to.to_string()),
         };
         let entry = json!({ "name": name, "message": message }).to_string();
-        client.send_with(Method::POST, &path, &[("content-type", "application/json")], entry).await
+        client.send_with(Method::POST, &path, &headers, entry).await
     }
 }
 

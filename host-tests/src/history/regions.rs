@@ -1,5 +1,5 @@
 //! Regions, each with a Machine, and with links of its own to the primary and to its replica: three that serve the session
-//! guest, or one that serves a guestbook.
+//! guest, one that serves a guestbook, or three that do behind the imitated proxy of Fly.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use super::book::make_book;
 use super::state::make_tables;
 use crate::fault::FaultProxy;
+use crate::fly::{Distances, Fly, Settings};
 use crate::machine::{Host, Machine, Routes, Setup, repository};
 use crate::postgres::{Cluster, PRIMARY, USER};
 use crate::private_network::PrivateNetwork;
@@ -25,7 +26,14 @@ pub type Address = (String, SocketAddr);
 /// The regions.
 pub struct Regions {
     places: Vec<Place>,
+    fly: Option<Edges>,
     cluster: Cluster,
+}
+
+/// An edge in each region.
+struct Edges {
+    addresses: Vec<Address>,
+    _fly: Fly,
 }
 
 struct Place {
@@ -84,13 +92,40 @@ impl Regions {
         Self::ready(cluster, vec![fra]).await
     }
 
+    /// Starts a cluster, and Machines that serve the guestbook of this manifest in all regions, behind edges at these
+    /// distances from each other. The manifest must have the variable `replica_port`. Nobody has signed it.
+    ///
+    /// # Errors
+    /// When a part of it does not start.
+    pub async fn behind_fly(host: &Host, manifest: &Path, distances: Distances) -> Result<Self> {
+        let cluster = Cluster::start(&REPLICAS).await?;
+        make_book(cluster.primary()).await?;
+        let fly = Fly::new(Settings { give_up_after: Duration::from_millis(300), ..distances.into() });
+        let (mut places, mut addresses) = (Vec::new(), Vec::new());
+        for region in REPLICAS.into_iter().chain([PRIMARY]) {
+            let serve = async |routes: Routes| {
+                let setup = Setup::with_routes(region, USER, &routes, host);
+                Ok((Machine::start(host, Setup { manifest: Some(manifest.to_owned()), ..setup }).await?, None))
+            };
+            let place = Place::start(region, &cluster, serve).await?;
+            fly.add_machine(region, place.machine.address())?;
+            addresses.push((region.to_owned(), fly.start_edge(region).await?));
+            places.push(place);
+        }
+        let regions = Self::ready(cluster, places).await?;
+        Ok(Self { fly: Some(Edges { addresses, _fly: fly }), ..regions })
+    }
+
     async fn ready(cluster: Cluster, places: Vec<Place>) -> Result<Self> {
-        let regions = Self { places, cluster };
+        let regions = Self { places, fly: None, cluster };
         regions.wait_for_replicas().await?;
         Ok(regions)
     }
 
     pub(super) fn addresses(&self) -> Vec<Address> {
+        if let Some(edges) = &self.fly {
+            return edges.addresses.clone();
+        }
         self.places.iter().map(|place| (place.region.to_owned(), place.machine.address())).collect()
     }
 

@@ -66,9 +66,43 @@ fn what_the_guide_shows_is_all_that_a_guestbook_adds_for_the_adapter() {
     }
 }
 
+#[test]
+fn what_the_guide_shows_is_all_that_a_guestbook_adds_for_the_middleware() {
+    let guide = read("docs/middleware.md");
+    let shown: Vec<_> = guide
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().expect("it ends"))
+        .map(|shown| shown.replace("\"app\"", "\"guestbook\"").replace("component.app", "component.guestbook"))
+        .map(|shown| {
+            table(&shown.replace(
+                "\"fly_middleware.wasm\"",
+                "\"../../target/wasm32-wasip2/release/fly_middleware.wasm\"\n[component.fly-middleware.build]\n\
+                 command = \"cargo build --locked --release --target wasm32-wasip2 --package fly-middleware\"",
+            ))
+        })
+        .collect();
+    let regions = || table("variables = { region = { default = '' }, primary_region = { default = '' } }");
+    let cases =
+        [("with-adapter", "with-both", &shown[0], None), ("spin", "with-middleware", &shown[1], Some(regions()))];
+    for (from, to, shown, more) in cases {
+        let mut expected = table(&read(&format!("examples/python/{from}.toml")));
+        // The trigger becomes another one.
+        expected.remove("trigger");
+        add(&mut expected, shown.clone());
+        more.into_iter().for_each(|more| add(&mut expected, more));
+        assert_eq!(table(&read(&format!("examples/python/{to}.toml"))), expected, "{to}");
+    }
+}
+
 /// Builds a guestbook and the adapter.
 pub(crate) async fn build_with_adapter(language: &str) {
-    let manifest = repository().join("examples").join(language).join("with-adapter.toml");
+    build_example(&format!("{language}/with-adapter.toml")).await;
+}
+
+/// Builds all components of an example's manifest.
+pub(crate) async fn build_example(manifest: &str) {
+    let manifest = repository().join("examples").join(manifest);
     tokio::task::spawn_blocking(move || build(&manifest).unwrap()).await.unwrap();
 }
 
@@ -118,14 +152,20 @@ impl Guestbook {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python and Node.js: make test-languages"]
-async fn a_guestbook_in_any_language_answers_behind_the_adapter_as_without_it() {
+async fn a_guestbook_in_any_language_answers_behind_the_adapter_and_the_middleware_as_without_them() {
     let _turn = alone().await;
     let cluster = Cluster::start(&["fra"]).await.unwrap();
     cluster.primary().ask(&read("examples/rust/schema.sql")).await.unwrap();
     for language in LANGUAGES {
         build_with_adapter(language).await;
         let mut expected = Vec::new();
-        for app in [App::Alone, App::WithAdapter] {
+        let mut apps = vec![App::Alone, App::WithAdapter];
+        if language == "python" {
+            // Spin can put nothing in front of a handler of WASI 0.2.
+            build_example("python/with-both.toml").await;
+            apps.push(App::WithBoth);
+        }
+        for app in apps {
             cluster.primary().ask("TRUNCATE entries RESTART IDENTITY").await.unwrap();
             replayed(&cluster, "fra").await;
             let fra = Guestbook::start(language, "fra", app, &cluster).await;
@@ -133,7 +173,7 @@ async fn a_guestbook_in_any_language_answers_behind_the_adapter_as_without_it() 
                 let answer = send(&fra.machine, *request).await;
                 match app {
                     App::Alone => expected.push(said(&answer)),
-                    App::WithAdapter => {
+                    App::WithAdapter | App::WithBoth => {
                         let (method, path, ..) = request;
                         assert_eq!(said(&answer), expected[at], "{language}: {method} {path}: {answer:?}");
                     }

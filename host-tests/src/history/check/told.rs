@@ -1,4 +1,4 @@
-//! On one Machine nobody reads anything older than what anybody was told there before the read began.
+//! Nobody reads anything older than what was told before the read began: to anybody on one Machine, or to the same guest.
 
 use std::collections::BTreeMap;
 
