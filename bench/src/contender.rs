@@ -12,7 +12,7 @@ use host_tests::machine::{Host, Machine, Setup, repository};
 use host_tests::postgres::{PRIMARY, USER};
 use host_tests::process::{Process, free_address};
 
-use Kind::{App, AppWithAdapter, Axum, Component, PerInstance, PerRequest, Recipe};
+use Kind::{App, AppWithAdapter, AppWithBoth, Axum, Component, PerInstance, PerRequest, Recipe};
 use Runtime::{InHouse, Spin};
 
 /// The region that everybody reads in; its replica is the database of all contenders.
@@ -53,6 +53,8 @@ pub(crate) enum Kind {
     App,
     /// The same behind the adapter.
     AppWithAdapter,
+    /// And the middleware.
+    AppWithBoth,
 }
 
 /// This component, on the in-house host and on a real Spin; and those that verdicts and tables set it against.
@@ -120,6 +122,20 @@ pub(crate) const APPS: [Contender; 6] = [
     app(WITH_AND_ALONE[3][0], AppWithAdapter, Spin, &[]),
 ];
 
+/// The app behind the middleware as well, outside the primary region, and what that is set against: on each host.
+pub(crate) const WITH_AND_WITHOUT_MIDDLEWARE: [[&str; 2]; 2] = [
+    ["app with the adapter and the middleware", "app with the adapter"],
+    ["Spin: app with the adapter and the middleware", "Spin: app with the adapter"],
+];
+
+/// All of these.
+pub(crate) const APPS_WITH_BOTH: [Contender; 4] = [
+    app(WITH_AND_WITHOUT_MIDDLEWARE[0][1], AppWithAdapter, InHouse, &[]),
+    app(WITH_AND_WITHOUT_MIDDLEWARE[0][0], AppWithBoth, InHouse, &[]),
+    app(WITH_AND_WITHOUT_MIDDLEWARE[1][1], AppWithAdapter, Spin, &[]),
+    app(WITH_AND_WITHOUT_MIDDLEWARE[1][0], AppWithBoth, Spin, &[]),
+];
+
 const fn app(
     name: &'static str,
     kind: Kind,
@@ -129,9 +145,13 @@ const fn app(
     Contender { environment, ..contender(name, kind, runtime, (0, 0, 0)) }
 }
 
-/// The application that the adapter is put in front of, with it or as it is.
+/// The application that the adapter and the middleware are put in front of, with them or as it is.
 pub(crate) fn app_manifest(kind: Kind) -> PathBuf {
-    let file = if kind == AppWithAdapter { "with-adapter.toml" } else { "spin.toml" };
+    let file = match kind {
+        AppWithAdapter => "with-adapter.toml",
+        AppWithBoth => "with-both.toml",
+        App | Axum | Recipe | Component | PerRequest | PerInstance => "spin.toml",
+    };
     repository().join("host-tests/postgres-guest").join(file)
 }
 
@@ -197,7 +217,7 @@ impl Programs {
         let (url, manifest) = match of.kind {
             Axum => (url(replica), None),
             Recipe | Component => (url(primary), None),
-            App | AppWithAdapter => (url(primary) + "?sslmode=disable", Some(app_manifest(of.kind))),
+            App | AppWithAdapter | AppWithBoth => (url(primary) + "?sslmode=disable", Some(app_manifest(of.kind))),
             PerRequest => (url(replica) + "?sslmode=disable", by_hand("connection-per-request")),
             PerInstance => (url(replica) + "?sslmode=disable", by_hand("connection-per-instance")),
         };

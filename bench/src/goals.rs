@@ -3,8 +3,9 @@
 use host_tests::postgres::PRIMARY;
 
 use crate::adapter::{self, ALONE, BY_REGION, CASES, Rows};
-use crate::contender::{COMPONENT, PER_REQUEST, RECIPE, REGION, WITH_AND_ALONE};
+use crate::contender::{COMPONENT, PER_REQUEST, RECIPE, REGION, WITH_AND_ALONE, WITH_AND_WITHOUT_MIDDLEWARE};
 use crate::figures::{multiple, ratio, spread};
+use crate::middleware::{self, Asked};
 use crate::regions::{WITH, WITHOUT};
 use crate::report::{At, Report};
 use crate::verdict::Limit::{self, AtLeast, AtMost};
@@ -63,7 +64,7 @@ const ALONE_AT_HOME: As = OfRow([BY_REGION, PRIMARY, ALONE]);
 const BY_HAND: As = OfRow(["writes", WRITE_BY_HAND, REGION]);
 
 /// All of them, in the order of the report; those for a real Spin and for the recipe only where they were there.
-const GOALS: [Goal; 32] = [
+const GOALS: [Goal; 34] = [
     ("round trips before the answer, 16 clients", PROTOCOL, "round_trips", Itself, AtMost(2.2)),
     // Less would mean that the reads went somewhere else.
     ("round trips before the answer, 16 clients", PROTOCOL, "round_trips", Itself, AtLeast(1.99)),
@@ -104,6 +105,14 @@ const GOALS: [Goal; 32] = [
     ("syd: p50 with the adapter, of the app alone", SYD, "p50_ms", SYD_ALONE, AtMost(0.02)),
     ("fra: p50 with the adapter, of the in-region floor", FRA, "p50_ms", ALONE_AT_HOME, AtMost(1.5)),
     ("syd: p50 with the adapter, of the in-region floor", SYD, "p50_ms", ALONE_AT_HOME, AtMost(1.5)),
+    ("middleware: failed requests", ["middleware", "*", "*"], "failed", Most, AtMost(0.0)),
+    (
+        "five statements from fra, replayed by the middleware: round trips of the distance",
+        [middleware::REPLAY, REPLAYED, REGION],
+        "p50_ms",
+        TRIPS,
+        AtMost(1.2),
+    ),
     ("size of the wasm in bytes", ["wasm", COMPONENT[0], "in all"], "bytes", Itself, AtMost(400_000.0)),
 ];
 
@@ -114,6 +123,15 @@ const ADAPTER_GOALS: [(Rows, &str, &str, Limit); 5] = [
     (Rows::Fifty, "req/s", "rps", AtLeast(0.85)),
     (Rows::Fifty, "CPU per request", "server_cpu_us", AtMost(1.2)),
     (Rows::TenThousand, "req/s", "rps", AtLeast(0.9)),
+];
+
+/// The same of the middleware, as a multiple of the app behind the adapter alone.
+const MIDDLEWARE_GOALS: [(Asked, &str, &str, Limit); 5] = [
+    (Asked::Row, "req/s", "rps", AtLeast(0.85)),
+    (Asked::Row, "CPU per request", "server_cpu_us", AtMost(1.25)),
+    (Asked::Text, "req/s", "rps", AtLeast(0.85)),
+    (Asked::Text, "CPU per request", "server_cpu_us", AtMost(1.25)),
+    (Asked::Megabyte, "req/s", "rps", AtLeast(0.95)),
 ];
 
 /// What is in the README; the first is two, since it has two limits.
@@ -135,22 +153,50 @@ pub(crate) fn verdicts(report: &Report) -> Vec<Verdict> {
         loads.iter().map(move |load| (*load, goals))
     });
     let all = groups.flat_map(|(load, goals)| goals.iter().filter_map(move |goal| verdict(report, load, goal)));
-    all.chain(of_adapter(report)).collect()
+    all.chain(of_adapter(report)).chain(of_middleware(report)).collect()
 }
 
 fn of_adapter(report: &Report) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for [with, alone] in WITH_AND_ALONE {
         for case in &CASES {
-            for (_, words, figure, limit) in ADAPTER_GOALS.iter().filter(|(rows, ..)| *rows == case.rows) {
-                let of = |contender| report.measured.at([adapter::PART, contender, case.name]);
-                let measured = of(with).zip(of(alone)).and_then(|(with, alone)| ratio(figure, with, alone));
-                let what = format!("{with}, {}: {words}, of the app alone", case.name);
-                verdicts.extend(measured.map(|(rounds, left_out)| Verdict::of(what, *limit, rounds, left_out)));
-            }
+            let goals = ADAPTER_GOALS.iter().filter(|(rows, ..)| *rows == case.rows);
+            let goals = goals.map(|(_, words, figure, limit)| (*words, *figure, *limit));
+            verdicts.extend(of_app(report, adapter::PART, [with, alone], case.name, "the app alone", goals));
         }
     }
     verdicts
+}
+
+fn of_middleware(report: &Report) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for [with, without] in WITH_AND_WITHOUT_MIDDLEWARE {
+        for case in &middleware::CASES {
+            let goals = MIDDLEWARE_GOALS.iter().filter(|(asked, ..)| *asked == case.asked);
+            let goals = goals.map(|(_, words, figure, limit)| (*words, *figure, *limit));
+            let (part, other) = (middleware::PART, "the app with the adapter");
+            verdicts.extend(of_app(report, part, [with, without], case.name, other, goals));
+        }
+    }
+    verdicts
+}
+
+/// What one app says to goals, each as a multiple of another one.
+fn of_app(
+    report: &Report,
+    part: &'static str,
+    [with, without]: [&'static str; 2],
+    case: &'static str,
+    other: &str,
+    goals: impl Iterator<Item = (&'static str, &'static str, Limit)>,
+) -> Vec<Verdict> {
+    let of = |contender| report.measured.at([part, contender, case]);
+    let Some((measured, set_against)) = of(with).zip(of(without)) else { return Vec::new() };
+    let verdict = |(words, figure, limit)| {
+        let (rounds, left_out) = ratio(figure, measured, set_against)?;
+        Some(Verdict::of(format!("{with}, {case}: {words}, of {other}"), limit, rounds, left_out))
+    };
+    goals.filter_map(verdict).collect()
 }
 
 fn verdict(report: &Report, load: At<'static>, (what, at, figure, held, limit): &Goal) -> Option<Verdict> {

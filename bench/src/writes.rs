@@ -2,6 +2,7 @@
 //! the whole request and without.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -65,13 +66,31 @@ pub(crate) async fn measure(bench: &Bench, round_trip_ms: u64) -> Result<()> {
             let p50 = p50_ms(machine.address(), "/", &[], &script, REQUESTS).await?;
             bench.record(round, ["writes", name, REGION], figures([("p50_ms", p50)]));
         }
-        far(bench, round, &guestbook, &cluster, round_trip_ms).await?;
+        far(bench, round, &guestbook, &cluster, &SIGN, round_trip_ms).await?;
     }
     Ok(())
 }
 
-/// A guest who signs from [`REGION`]. On the in-house host, as all that is far away.
-async fn far(bench: &Bench, round: u64, app: &std::path::Path, cluster: &Cluster, round_trip_ms: u64) -> Result<()> {
+/// A request that writes, from far away.
+pub(crate) struct Far<'a> {
+    /// The part of the report.
+    pub(crate) part: &'static str,
+    pub(crate) path: &'a str,
+    pub(crate) body: &'a str,
+}
+
+/// A guest who signs.
+const SIGN: Far<'_> = Far { part: "replay", path: "/entries", body: r#"{"name":"Ann","message":"hello"}"# };
+
+/// A request to an app from [`REGION`]. On the in-house host, as all that is far away.
+pub(crate) async fn far(
+    bench: &Bench,
+    round: u64,
+    app: &Path,
+    cluster: &Cluster,
+    request: &Far<'_>,
+    round_trip_ms: u64,
+) -> Result<()> {
     let one_way = Duration::from_millis(round_trip_ms) / 2;
     let link = FaultProxy::before(cluster.primary().address()).await?;
     link.set(Fault::Delay(one_way));
@@ -90,10 +109,9 @@ async fn far(bench: &Bench, round: u64, app: &std::path::Path, cluster: &Cluster
     let failed = ("fly-replay-failed", "reason=no_candidate");
     for (name, header) in [(REPLAYED, None), (OVER_THE_DISTANCE, Some(failed))] {
         let headers: Vec<_> = [("content-type", "application/json")].into_iter().chain(header).collect();
-        let entry = r#"{"name":"Ann","message":"hello"}"#;
-        let p50 = p50_ms(edge, "/entries", &headers, entry, FAR_REQUESTS).await?;
+        let p50 = p50_ms(edge, request.path, &headers, request.body, FAR_REQUESTS).await?;
         let figures = figures([("p50_ms", p50), ("distance_ms", round_trip_ms as f64)]);
-        bench.record(round, ["replay", name, REGION], figures);
+        bench.record(round, [request.part, name, REGION], figures);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! An app that knows nothing of regions: it runs the statements that a test sends, by the version of Spin's Postgres interface
-//! that the test names, and prints everything that came back. `POST /<anything>/<version>` with a script as JSON. Any other method with `/<rows>` reads
-//! that many rows by 4.2.0.
+//! that the test names, and prints everything that came back. `POST /<anything>/<version>` with a script as JSON. Any other
+//! method with `/<rows>` reads that many rows by 4.2.0; with `/text/<bytes>` it needs no database.
 #![cfg(target_family = "wasm")]
 
 mod bindings;
@@ -62,6 +62,9 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     let path = parts.uri.path().trim_start_matches('/').to_owned();
     let address = spin_sdk::variables::get("database_url").await?;
     if parts.method != Method::POST {
+        if let Some(bytes) = path.strip_prefix("text/") {
+            return response(&"x".repeat(bytes.parse()?));
+        }
         let statement = format!("SELECT n, 'row ' || n FROM generate_series(1, {}) AS n", path.parse().unwrap_or(1));
         let count = waiting::count(address, statement).await?;
         return response(&format!(r#"{{"rows":{count}}}"#));
