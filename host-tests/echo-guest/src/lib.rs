@@ -1,12 +1,12 @@
 //! Says what it was sent. `/echo` sends the body and the trailers back, piece by piece; `/fail` is an error, `/trap` traps
 //! instead of an answer, `/trap-late` after a part of one; every other path is answered with the request's line and
-//! headers.
+//! headers, and with the headers that the request has with `answer-` before their names.
 #![cfg(target_family = "wasm")]
 
 use std::fmt::Write;
 
 use spin_sdk::wasip3::exports::http::handler::Guest;
-use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response};
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, HeaderError, Request, Response};
 use spin_sdk::wasip3::{wit_future, wit_stream};
 use spin_sdk::wit_bindgen::{StreamResult, spawn};
 
@@ -21,7 +21,7 @@ impl Guest for Component {
             Some("/fail") => Err(ErrorCode::InternalError(Some("told to fail".to_owned()))),
             Some("/trap") => panic!("told to trap"),
             Some("/trap-late") => trap_late(),
-            path => said(&seen(&request, path.unwrap_or_default())),
+            path => said(&seen(&request, path.unwrap_or_default()), asked_for(&request)),
         }
     }
 }
@@ -67,10 +67,19 @@ fn seen(request: &Request, path: &str) -> String {
     text
 }
 
-fn said(text: &str) -> Result<Response, ErrorCode> {
+/// The headers that a request wants in its answer.
+fn asked_for(request: &Request) -> Vec<(String, Vec<u8>)> {
+    let headers = request.get_headers().copy_all().into_iter();
+    headers.filter_map(|(name, value)| Some((name.strip_prefix("answer-")?.to_owned(), value))).collect()
+}
+
+fn said(text: &str, more: Vec<(String, Vec<u8>)>) -> Result<Response, ErrorCode> {
     let (mut writer, contents) = wit_stream::new();
     let (_, trailers) = wit_future::new(|| Ok(None));
     let headers = fields(&[("content-length", text.len().to_string())])?;
+    for (name, value) in more {
+        headers.append(&name, &value).map_err(refused)?;
+    }
     let text = text.as_bytes().to_vec();
     spawn(async move {
         let _ = writer.write_all(text).await;
@@ -81,5 +90,9 @@ fn said(text: &str) -> Result<Response, ErrorCode> {
 fn fields(headers: &[(&str, String)]) -> Result<Fields, ErrorCode> {
     let headers: Vec<_> =
         headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())).collect();
-    Fields::from_list(&headers).map_err(|error| ErrorCode::InternalError(Some(format!("{error:?}"))))
+    Fields::from_list(&headers).map_err(refused)
+}
+
+fn refused(error: HeaderError) -> ErrorCode {
+    ErrorCode::InternalError(Some(format!("{error:?}")))
 }

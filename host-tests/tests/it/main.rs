@@ -22,6 +22,7 @@ mod languages_history;
 mod load;
 mod map;
 mod middleware;
+mod middleware_bodies;
 mod middleware_chain;
 mod playground;
 mod protocol;
