@@ -25,7 +25,7 @@ struct User {
 struct Behind {
     adapted: Adapted,
     fra: Machine,
-    _sjc: Machine,
+    sjc: Machine,
     fly: Fly,
     edge: SocketAddr,
     in_fra: InstanceId,
@@ -46,7 +46,7 @@ impl Behind {
         let edge = fly.start_edge("fra").await.unwrap();
         let in_fra = fly.add_machine("fra", fra.address()).unwrap();
         let in_sjc = fly.add_machine("sjc", sjc.address()).unwrap();
-        Self { adapted, fra, _sjc: sjc, fly, edge, in_fra, in_sjc }
+        Self { adapted, fra, sjc, fly, edge, in_fra, in_sjc }
     }
 
     /// The Machines that the request of an answer went to.
@@ -240,6 +240,23 @@ async fn with_the_primary_region_dead_reads_go_on_and_a_write_is_told_that_it_wa
     let mut eve = User { bookmark: "1-1-1-ffffffff".to_owned() };
     let read = eve.read(behind.edge, &where_and_how_many()).await;
     assert_problem(&read, 503, "database-unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_does_not_say_how_far_it_is_costs_its_users_next_read_a_detour() {
+    let behind = Behind::with(|setup| setup.env("SPIN_VARIABLE_DEADLINE_MS", "2000")).await;
+    let primary = behind.adapted.primary();
+    let mut ann = User::default();
+    ann.write(behind.edge, "before").await;
+    primary.signal_all(Signal::SIGSTOP).unwrap();
+    // The app needs no database for its answer.
+    let answer = ann.send(behind.sjc.address(), Method::DELETE, "/text/2", &[], "").await;
+    assert_eq!((told(&answer), answer.body.as_str()), ((200, "sjc", "primary-region"), "xx"));
+    assert_eq!(ann.bookmark, "primary");
+    primary.signal_all(Signal::SIGCONT).unwrap();
+    let read = ann.read(behind.edge, &where_and_how_many()).await;
+    assert_eq!((told(&read), pair(&read)), ((200, "sjc", "replayed"), ["sjc", "1"].map(str::to_owned)), "{read:?}");
+    assert!(ann.bookmark.starts_with("1-"), "{read:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
