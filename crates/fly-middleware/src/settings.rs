@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::anyhow;
 use nearest_replica::parts::{misconfigured, variables};
 use nearest_replica::{ConfigError, Database, Problem};
+use spin_sdk::key_value::Store;
 
 use crate::received::{Received, name};
 use crate::requests::Requests;
@@ -51,12 +52,22 @@ impl Settings {
             ("key_value_store", ""),
         ];
         let [replay, reading, writing, reads, store] = variables(names, arrived).await?;
+        let store = Some(store.trim().to_owned()).filter(|label| !label.is_empty());
+        if let Some(label) = &store
+            && Store::open(label).await.is_err()
+        {
+            let why = anyhow!(
+                "is {label:?}, which the component may not use: write `key_value_stores = [{label:?}]` into \
+                 `[component.<app>]`, and \"key_value_stores\" into `inherit_configuration`; or nothing"
+            );
+            return Err(ConfigError::new("key_value_store", why));
+        }
         Ok(Self {
             database,
             replays: one_of("replay", &replay, ["on", "off"])? == "on",
             reads_from_replicas: one_of("reads", &reads, ["replica", "primary"])? == "replica",
             requests: Requests::parse(&reading, &writing)?,
-            store: Some(store.trim().to_owned()).filter(|label| !label.is_empty()),
+            store,
         })
     }
 

@@ -40,8 +40,8 @@ pub(crate) struct Reader {
 pub(crate) enum Scope {
     /// On the best candidate that answers.
     Any,
-    /// The same, but for the last: `DATABASE_URL` as it was given.
-    Replicas,
+    /// On the replica that reads are from now: the first that is not known to be dead, and no other.
+    Replica,
     /// On `DATABASE_URL` as it was given.
     Primary,
 }
@@ -50,7 +50,7 @@ impl Scope {
     fn has(self, kind: CandidateKind) -> bool {
         match self {
             Self::Any => true,
-            Self::Replicas => kind != CandidateKind::Configured,
+            Self::Replica => kind != CandidateKind::Configured,
             Self::Primary => kind == CandidateKind::Configured,
         }
     }
@@ -107,7 +107,13 @@ impl Reader {
         attempt: impl AsyncFn(&Target, Duration, Place) -> Result<T, Failure>,
     ) -> Result<Answer<T>, NoAnswer> {
         let (order, main) = match scope {
-            Scope::Any | Scope::Replicas => self.order().await,
+            Scope::Any => self.order().await,
+            Scope::Replica => {
+                let (mut order, _) = self.order().await;
+                order.retain(|target| scope.has(target.candidate.kind) && target.breaker.is_closed());
+                order.truncate(1);
+                (order, 0)
+            }
             Scope::Primary => (vec![self.primary()], 0),
         };
         let mut tried: Vec<Attempt> = Vec::new();
@@ -125,7 +131,9 @@ impl Reader {
                 }
                 break;
             }
-            let place = Place::of(position, main, order.len());
+            // A replica that is the only one to be asked has no more time than with others behind it.
+            let count = if scope == Scope::Replica { self.targets.len() } else { order.len() };
+            let place = Place::of(position, main, count);
             let budget = place.time(left, self.config.deadline);
             match attempt(target, budget, place).await {
                 Ok(value) => {
@@ -146,11 +154,15 @@ impl Reader {
                         Recovery::FailOver if is_lag => {}
                         Recovery::Retry | Recovery::FailOver => target.breaker.record_failure().await,
                         Recovery::Fail if unsent => break,
-                        Recovery::Fail if scope == Scope::Replicas => break,
+                        Recovery::Fail if scope == Scope::Replica => break,
                         Recovery::Fail => scope = Scope::Primary,
                     }
                 }
             }
+        }
+        if tried.is_empty() {
+            // All replicas are known to be dead.
+            tried.push(Attempt { kind: self.targets[0].candidate.kind, failure: Failure::TimedOut });
         }
         Err(NoAnswer { tried })
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use host_tests::client::{Answer, Client};
 use host_tests::fly::{Distances, Fly, InstanceId, Settings, Why};
-use host_tests::machine::{Machine, Setup};
+use host_tests::machine::{Machine, Routes, Setup};
+use host_tests::postgres::USER;
 use host_tests::wait::eventually;
 use http::Method;
 use nix::sys::signal::Signal;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::adapted::{Adapted, App, NOTES, PLACE, add, on, outcomes, values};
 use crate::fixtures::assert_problem;
+use crate::playground::replayed;
 use crate::scenario::DEADLINE;
 
 /// A user: one script at a time, with the bookmark that the last answer brought.
@@ -145,6 +147,30 @@ async fn a_write_is_replayed_in_the_primary_region_and_its_user_sees_it_wherever
         (told(&read) == (200, "fra", "read")).then(|| pair(&read))
     });
     assert_eq!(home.await.unwrap(), ["fra", "1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_further_away_does_not_answer_for_the_one_that_reads_are_from() {
+    let behind = Behind::new().await;
+    let (cluster, host) = (&behind.adapted.cluster, &behind.adapted.host);
+    let routes = Routes {
+        configured: cluster.primary().address(),
+        local: cluster.server("fra").address(),
+        nearest: Some(cluster.server("syd").address()),
+        private: Vec::new(),
+    };
+    let setup = Setup { manifest: Some(App::WithBoth.manifest()), ..Setup::with_routes("fra", USER, &routes, host) };
+    let fra = behind.adapted.start(setup).await;
+    behind.pause().await;
+    let mut ann = User::default();
+    ann.write(behind.edge, "one").await;
+    replayed(cluster, "syd").await;
+    let read = ann.read(fra.address(), &where_and_how_many()).await;
+    assert_eq!(
+        (told(&read), pair(&read)),
+        ((200, "fra", "bookmark-behind"), ["sjc", "1"].map(str::to_owned)),
+        "{read:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,6 +310,11 @@ async fn a_variable_that_makes_no_sense_is_named_with_what_to_write() {
         ("SPIN_VARIABLE_READING_REQUESTS", "post /search", "`reading_requests` has \"post /search\": write a method"),
         ("SPIN_VARIABLE_WRITING_REQUESTS", "GET /a, GET cron", "`writing_requests` has \"GET cron\": write a method"),
         ("SPIN_VARIABLE_WRITING_REQUESTS", "GET /a/{*rest}/b", "`writing_requests` has \"GET /a/{*rest}/b\": "),
+        (
+            "SPIN_VARIABLE_KEY_VALUE_STORE",
+            "mine",
+            "`key_value_store` is \"mine\", which the component may not use: write",
+        ),
         ("SPIN_VARIABLE_PRIMARY_REGION", "s jc", "`primary_region` is \"s jc\", which is not a region"),
     ];
     for (name, value, expected) in cases {

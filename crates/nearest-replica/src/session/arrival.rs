@@ -23,8 +23,8 @@ pub enum Written {
 }
 
 impl Session {
-    /// Whether the database that reads are from here has what the session has seen: outside the primary region a replica,
-    /// for which it waits for `bookmark_wait_ms` at most. Where it has not, the request belongs in the primary region.
+    /// Whether the database that reads are from here has what the session has seen: outside the primary region the nearest
+    /// replica that is not known to be dead, for which it waits for `bookmark_wait_ms` at most. Where it has not, the request belongs in the primary region.
     ///
     /// # Errors
     /// [`Problem::Behind`] in the primary region, where the database is behind: a replica since a failover, or the old
@@ -48,7 +48,7 @@ impl Session {
         let run = async |kind, connection: &Connection| {
             self.require(&requirement, kind, connection).await.map(|()| connection.clone())
         };
-        let scope = if elsewhere { Scope::Replicas } else { Scope::Any };
+        let scope = if elsewhere { Scope::Replica } else { Scope::Any };
         match reader.answer(self.end, scope, run).await {
             Ok(answer) => {
                 self.remember(answer.kind, answer.value);
