@@ -7,6 +7,7 @@ mod response;
 
 use std::time::Instant;
 
+use nearest_replica::parts::method_name;
 use nearest_replica::{Database, Problem};
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Method, Request, Response};
@@ -29,7 +30,7 @@ async fn answer(request: Request) -> Reply {
     let path = target.split('?').next().unwrap_or_default();
     match (path, request.get_method()) {
         ("" | "/", Method::Get | Method::Head) => status().await,
-        ("" | "/", other) => problem(&Problem::MethodNotAllowed(name(other)), Vec::new()),
+        ("" | "/", other) => problem(&Problem::MethodNotAllowed(method_name(&other).to_owned()), Vec::new()),
         _ => problem(&Problem::NotFound, Vec::new()),
     }
 }
@@ -71,21 +72,4 @@ fn server_timing(began: Instant) -> String {
 fn problem(problem: &Problem, mut headers: Vec<(&'static str, String)>) -> Reply {
     headers.extend(problem.header().map(|(name, value)| (name, value.to_owned())));
     Reply { status: problem.status(), media_type: "application/problem+json", headers, body: problem.body() }
-}
-
-/// A method as it stands in a request line.
-fn name(method: Method) -> String {
-    let known = match method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Delete => "DELETE",
-        Method::Connect => "CONNECT",
-        Method::Options => "OPTIONS",
-        Method::Trace => "TRACE",
-        Method::Patch => "PATCH",
-        Method::Other(name) => return name,
-    };
-    known.to_owned()
 }

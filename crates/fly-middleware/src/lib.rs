@@ -15,14 +15,14 @@ mod told;
 
 use std::time::Instant;
 
-use nearest_replica::parts::{Bookmark, timeout};
+use nearest_replica::parts::{Bookmark, method_name, timeout};
 use nearest_replica::{Database, Problem, Session, Written};
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
 use crate::answer::{Headers, Reason, problem, replayed};
 use crate::bindings::next;
-use crate::received::{Received, name};
+use crate::received::Received;
 use crate::requests::Kind;
 use crate::settings::Settings;
 
@@ -37,7 +37,7 @@ impl Guest for Middleware {
             Err(found) => return problem(&found, None).await,
         };
         let received = Received::of(&request);
-        match settings.requests.kind(name(&received.method), received.path()) {
+        match settings.requests.kind(method_name(&received.method), received.path()) {
             Kind::Reads => read(&settings, &received, request).await,
             Kind::Writes => write(&settings, &received, request).await,
         }

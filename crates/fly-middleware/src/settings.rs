@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::anyhow;
-use nearest_replica::parts::{misconfigured, variables};
+use nearest_replica::parts::{method_name, misconfigured, variables};
 use nearest_replica::{ConfigError, Database, Problem};
 use spin_sdk::key_value::Store;
 
-use crate::received::{Received, name};
+use crate::received::Received;
 use crate::requests::Requests;
 
 /// The variables, read, and the database that they lead to.
@@ -76,7 +76,7 @@ impl Settings {
         if !self.replays {
             return None;
         }
-        self.database.replay(name(&received.method), |name| received.header(name))
+        self.database.replay(method_name(&received.method), |name| received.header(name))
     }
 }
 

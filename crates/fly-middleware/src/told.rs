@@ -3,16 +3,11 @@
 //! is there now. The two are instances that share nothing else: the adapter does not see the request, and one instance of it
 //! serves several.
 
-use std::time::Duration;
-
-use nearest_replica::parts::{WRITTEN, WRITTEN_LEASE, name_of_write, timeout};
+use nearest_replica::parts::{STORE_TIMEOUT, WRITTEN, WRITTEN_LEASE, name_of_write, timeout};
 use nearest_replica::{Attempt, CandidateKind, Failure, NoAnswer, Problem};
 use spin_sdk::key_value::Store;
 
 use crate::settings::Settings;
-
-/// How long the key-value store may take; Spin's own is well below a millisecond.
-const STORE_TIMEOUT: Duration = Duration::from_millis(100);
 
 impl Settings {
     /// Returns when the adapter's reads are from the primary.

@@ -2,16 +2,17 @@
 //! Apps have no use for it, and it may change with every release.
 
 pub use crate::database::misconfigured;
-pub use crate::instance::breaker::{SharedBreaker, key, now};
+pub use crate::instance::breaker::{STORE_TIMEOUT, SharedBreaker, key, now};
 pub use crate::instance::config::variables;
 pub use crate::instance::signal::spawn_detached;
 pub use crate::instance::timer::timeout;
-pub use crate::instance::written::{WRITTEN, WRITTEN_LEASE, name_of_write};
+pub use crate::instance::written::{UNTIL_FINAL, WITHOUT_POSITIONS, WRITTEN, WRITTEN_LEASE, name_of_write};
 pub use crate::position::tells_nothing;
 pub use crate::rules::bookmark::{Bookmark, Freshness, Position};
 pub use crate::rules::breaker::{BreakerRecord, Now, State, Timestamp};
 pub use crate::rules::recovery::Recovery;
 pub use crate::rules::write::Outcome;
+pub use crate::spin::method::name as method_name;
 
 /// Log lines.
 pub mod log {

@@ -46,16 +46,6 @@ pub(crate) enum Scope {
     Primary,
 }
 
-impl Scope {
-    fn has(self, kind: CandidateKind) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Replica => kind != CandidateKind::Configured,
-            Self::Primary => kind == CandidateKind::Configured,
-        }
-    }
-}
-
 /// The type that wit-bindgen's own executor has, so that the code for it is there once.
 type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
@@ -109,19 +99,21 @@ impl Reader {
         let (order, main) = match scope {
             Scope::Any => self.order().await,
             Scope::Replica => {
-                let (mut order, _) = self.order().await;
-                order.retain(|target| scope.has(target.candidate.kind) && target.breaker.is_closed());
-                order.truncate(1);
-                (order, 0)
+                let is_replica = |target: &&Target| target.candidate.kind != CandidateKind::Configured;
+                let (order, _) = self.order().await;
+                let first = order.into_iter().find(|target| is_replica(target) && target.breaker.is_closed());
+                (first.into_iter().collect(), 0)
             }
             Scope::Primary => (vec![self.primary()], 0),
         };
+        // A replica that is the only one to be asked has no more time than with others behind it.
+        let count = if scope == Scope::Replica { self.targets.len() } else { order.len() };
         let mut tried: Vec<Attempt> = Vec::new();
         let mut scope = scope;
         for (position, &target) in order.iter().enumerate() {
             let left = end.saturating_duration_since(Instant::now());
             let kind = target.candidate.kind;
-            if !scope.has(kind) {
+            if scope == Scope::Primary && kind != CandidateKind::Configured {
                 continue;
             }
             if left.is_zero() {
@@ -131,8 +123,6 @@ impl Reader {
                 }
                 break;
             }
-            // A replica that is the only one to be asked has no more time than with others behind it.
-            let count = if scope == Scope::Replica { self.targets.len() } else { order.len() };
             let place = Place::of(position, main, count);
             let budget = place.time(left, self.config.deadline);
             match attempt(target, budget, place).await {
@@ -154,7 +144,6 @@ impl Reader {
                         Recovery::FailOver if is_lag => {}
                         Recovery::Retry | Recovery::FailOver => target.breaker.record_failure().await,
                         Recovery::Fail if unsent => break,
-                        Recovery::Fail if scope == Scope::Replica => break,
                         Recovery::Fail => scope = Scope::Primary,
                     }
                 }

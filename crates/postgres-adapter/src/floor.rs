@@ -8,22 +8,17 @@
 
 use std::cell::RefCell;
 use std::hash::Hasher;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fnv::FnvHasher;
 use nearest_replica::DatabaseUrl;
-use nearest_replica::parts::{Bookmark, Position, WRITTEN, WRITTEN_LEASE, key, name_of_write, now};
+use nearest_replica::parts::{
+    Bookmark, Position, UNTIL_FINAL, WITHOUT_POSITIONS, WRITTEN, WRITTEN_LEASE, key, name_of_write, now,
+};
 
 use crate::host::{Host, NoStore};
 
 const UNCERTAIN: &str = "nearest-replica/floor/uncertain";
-
-/// For how long reads are from the primary where a write may still become visible: its connection was lost, and nobody knows
-/// how long its statement may run. Few run for longer, and one that does is on the replicas with the next write.
-const UNTIL_FINAL: Duration = Duration::from_secs(10);
-
-/// The same where the database does not say how far its log is.
-const WITHOUT_POSITIONS: Duration = Duration::from_secs(10);
 
 /// The writes of this Machine.
 #[derive(Clone)]

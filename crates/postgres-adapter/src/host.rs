@@ -7,14 +7,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use nearest_replica::parts::timeout;
+use nearest_replica::parts::{STORE_TIMEOUT, timeout};
 use spin_sdk::key_value::{Error as StoreError, Store};
 
 use crate::bindings::imports::fermyon::spin::{key_value as blocking_store, variables as blocking_variables};
 use crate::bindings::imports::spin::postgres::postgres as pg;
-
-/// How long the key-value store may take; Spin's own is well below a millisecond.
-const STORE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Where a connection leads.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use host_tests::fly::Distances;
 use host_tests::history::{
-    Drive, Regions, Rule, State, Summary, Violation, check_guests, check_machine, disturb, report,
+    Call, Drive, Regions, Rule, State, Summary, Violation, check_guests, check_machine, disturb, report,
 };
 use host_tests::machine::repository;
 use rand::SeedableRng;
@@ -62,12 +62,12 @@ async fn regions(manifest: &Path) -> Regions {
     Regions::with_guestbook(&host(), manifest).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Python: make test-languages"]
-async fn guests_in_python_read_whatever_anybody_on_their_machine_was_told_while_everything_goes_wrong() {
-    let _turn = alone().await;
-    let seed = seed();
-    let regions = regions(&Told::Machine.manifest()).await;
+/// Lets guests go on while everything goes wrong, and checks what they were told.
+async fn while_everything_goes_wrong(
+    regions: Regions,
+    seed: u64,
+    check: fn(&[Call], &State) -> Vec<Violation>,
+) -> Summary {
     let drive = Drive::guests(&regions, seed);
     let faults = async {
         let disturbed = disturb(&regions, Duration::from_secs(20), StdRng::seed_from_u64(seed)).await;
@@ -80,13 +80,23 @@ async fn guests_in_python_read_whatever_anybody_on_their_machine_was_told_while_
     disturbed.unwrap_or_else(|error| panic!("HISTORY_SEED={seed}: {error:#}"));
     let cluster = regions.close();
     let end = State::of_the_book(cluster.primary()).await.unwrap();
-    let (found, summary) = (check_machine(&calls, &end), Summary::of(&calls));
+    let (found, summary) = (check(&calls, &end), Summary::of(&calls));
     println!("seed {seed}\n{summary}");
     assert!(found.is_empty(), "HISTORY_SEED={seed}: {}\n{summary}", report(&found));
     assert!(summary.acknowledged >= 200 && summary.by_replicas >= 50, "a trivial history: {summary}");
+    assert!(!summary.unknown.is_empty(), "the outcome of every write is known: {summary}");
+    summary
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python: make test-languages"]
+async fn guests_in_python_read_whatever_anybody_on_their_machine_was_told_while_everything_goes_wrong() {
+    let _turn = alone().await;
+    let seed = seed();
+    let regions = regions(&Told::Machine.manifest()).await;
+    let summary = while_everything_goes_wrong(regions, seed, check_machine).await;
     assert!(summary.for_reasons(&["sjc"]) >= 50, "nobody left the replica: {summary}");
     assert!(summary.nothing.keys().all(|why| why == "503") && !summary.nothing.is_empty(), "{summary}");
-    assert!(!summary.unknown.is_empty(), "the outcome of every write is known: {summary}");
 }
 
 /// What is found while the replica does not replay.
@@ -134,23 +144,7 @@ async fn guests_in_python_who_go_from_region_to_region_read_what_they_have_writt
     let _turn = alone().await;
     let seed = seed();
     let regions = regions_behind_fly("with-both.toml").await;
-    let drive = Drive::guests(&regions, seed);
-    let faults = async {
-        let disturbed = disturb(&regions, Duration::from_secs(20), StdRng::seed_from_u64(seed)).await;
-        // After a write that may still happen, reads are from the primary for ten seconds, so that in the end there are
-        // some that are not.
-        tokio::time::sleep(Duration::from_secs(20)).await;
-        disturbed
-    };
-    let (calls, disturbed) = drive.run(faults).await;
-    disturbed.unwrap_or_else(|error| panic!("HISTORY_SEED={seed}: {error:#}"));
-    let cluster = regions.close();
-    let end = State::of_the_book(cluster.primary()).await.unwrap();
-    let (found, summary) = (check_guests(&calls, &end), Summary::of(&calls));
-    println!("seed {seed}\n{summary}");
-    assert!(found.is_empty(), "HISTORY_SEED={seed}: {}\n{summary}", report(&found));
-    assert!(summary.acknowledged >= 200 && summary.by_replicas >= 50, "a trivial history: {summary}");
-    assert!(!summary.unknown.is_empty(), "the outcome of every write is known: {summary}");
+    while_everything_goes_wrong(regions, seed, check_guests).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

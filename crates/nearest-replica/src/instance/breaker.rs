@@ -17,7 +17,7 @@ use crate::rules::database_url::DatabaseUrl;
 use crate::spin::store;
 
 /// How long the store may take; Spin's own is well below a millisecond.
-const STORE_TIMEOUT: Duration = Duration::from_millis(100);
+pub const STORE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What the records are about.
 const BREAKER: &str = "breaker";

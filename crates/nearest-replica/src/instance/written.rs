@@ -13,6 +13,13 @@ pub const WRITTEN: &str = "nearest-replica/floor/written";
 /// is told, so that nobody who reads then goes by an older answer.
 pub const WRITTEN_LEASE: Duration = Duration::from_millis(5);
 
+/// For how long a write may still become visible of which nobody knows whether it happened, nor how long its statement may
+/// run. Few run for longer.
+pub const UNTIL_FINAL: Duration = Duration::from_secs(10);
+
+/// For how long reads are from the primary after a write to a database that does not say how far its log is.
+pub const WITHOUT_POSITIONS: Duration = Duration::from_secs(10);
+
 /// A name that no other write has.
 #[must_use]
 pub fn name_of_write() -> String {

@@ -1,17 +1,13 @@
 //! For a component that stands in front of an app and runs none of its statements: whether what a session has seen is where
 //! its request is, and what to do about a write that somebody else has run.
 
-use std::time::Duration;
-
 use super::Session;
 use super::state::{Requirement, Seen, until};
+use crate::instance::written::UNTIL_FINAL;
 use crate::problem::Problem;
 use crate::read::Scope;
 use crate::rules::bookmark::Bookmark;
 use crate::spin::postgres::Connection;
-
-/// For how long a write may still become visible of which nobody knows whether it happened.
-const UNTIL_FINAL: Duration = Duration::from_secs(10);
 
 /// What became of a write that was run by other means than [`Session::write`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

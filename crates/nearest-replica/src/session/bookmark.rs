@@ -1,18 +1,14 @@
 //! The bookmark at the end of a session.
 
-use std::time::Duration;
-
 use super::Session;
 use super::state::{Seen, now, until};
+use crate::instance::written::WITHOUT_POSITIONS;
 use crate::position::{mint, mint_of_primary, tells_nothing};
 use crate::read::Scope;
 use crate::rules::bookmark::{Bookmark, Position};
 use crate::rules::failure::Failure;
 use crate::spin::postgres::Connection;
 use crate::write::within;
-
-/// For how long a session reads from the primary after a write to a database that does not say how far its log is.
-const WITHOUT_POSITIONS: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Whether the session has written, or may have.
