@@ -1,8 +1,8 @@
 //! A TCP proxy in front of a database, whose state is one [`Fault`].
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -54,6 +54,7 @@ type Observers = Arc<dyn Fn() -> Box<dyn Observer> + Send + Sync>;
 pub struct FaultProxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
+    target: Arc<Mutex<SocketAddr>>,
     hits: Arc<AtomicUsize>,
     running: JoinHandle<()>,
 }
@@ -86,8 +87,9 @@ impl FaultProxy {
         let address = listener.local_addr()?;
         let (fault, state) = watch::channel(Fault::Pass);
         let hits = Arc::new(AtomicUsize::new(0));
-        let link = Link { target, state, hits: Arc::clone(&hits), observers };
-        Ok(Self { address, fault, hits, running: tokio::spawn(link.run(address, listener)) })
+        let target = Arc::new(Mutex::new(target));
+        let link = Link { target: Arc::clone(&target), state, hits: Arc::clone(&hits), observers };
+        Ok(Self { address, fault, target, hits, running: tokio::spawn(link.run(address, listener)) })
     }
 
     /// Where it listens.
@@ -100,6 +102,17 @@ impl FaultProxy {
     pub fn set(&self, fault: Fault) {
         self.hits.store(0, Ordering::Relaxed);
         self.fault.send_replace(fault);
+    }
+
+    /// The present state.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        *self.fault.borrow()
+    }
+
+    /// New connections lead to another server. Those that there are stay where they are.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     /// How many connections or messages the present fault has hit. A refused connection leaves no trace here.
@@ -117,7 +130,7 @@ impl Drop for FaultProxy {
 
 #[derive(Clone)]
 struct Link {
-    target: SocketAddr,
+    target: Arc<Mutex<SocketAddr>>,
     state: watch::Receiver<Fault>,
     hits: Arc<AtomicUsize>,
     observers: Option<Observers>,
@@ -156,7 +169,8 @@ impl Link {
             self.hit();
             tokio::time::sleep(delay).await;
         }
-        let Ok(mut server) = TcpStream::connect(self.target).await else { return };
+        let target = *self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(mut server) = TcpStream::connect(target).await else { return };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let observer = self.observers.as_ref().map(|new| new());
         let observer = observer.as_deref();

@@ -42,16 +42,23 @@ impl Host {
         !matches!(self, Self::Spin(_))
     }
 
-    /// Builds the component of this repository with the command in `spin.toml`.
+    /// Builds the component of this repository.
     ///
     /// # Errors
     /// When the build fails.
     pub fn build_component(&self) -> Result<()> {
-        let manifest = repository().join("spin.toml");
+        self.build(&repository().join("spin.toml"))
+    }
+
+    /// Builds an application with the commands in its manifest.
+    ///
+    /// # Errors
+    /// When the build fails.
+    pub fn build(&self, manifest: &Path) -> Result<()> {
         ensure!(manifest.is_file(), "{} is missing", manifest.display());
         match self {
             #[cfg(feature = "in-house")]
-            Self::InHouse => crate::spin::build(&manifest),
+            Self::InHouse => crate::spin::build(manifest),
             Self::Spin(program) => {
                 let mut command = Command::new(program);
                 let status = command.args(["build", "--from"]).arg(manifest).status();
@@ -277,7 +284,7 @@ fn spin_up(program: &Path, address: SocketAddr, setup: &Setup) -> Command {
     command
 }
 
-/// Builds the component as [`Host::build_component`] does.
+/// Builds the component of this repository, as [`Host::build`] does.
 ///
 /// # Errors
 /// When the build fails.

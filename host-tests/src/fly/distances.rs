@@ -40,8 +40,9 @@ impl Distances {
         if a == b { Some(Duration::ZERO) } else { self.pairs.get(&pair(a, b)).copied() }
     }
 
-    /// How long it takes from one to the other.
-    pub(super) fn delay(&self, a: &str, b: &str) -> Duration {
+    /// How long it takes from one to the other; nothing where that is not known.
+    #[must_use]
+    pub fn delay(&self, a: &str, b: &str) -> Duration {
         self.between(a, b).unwrap_or_default().mul_f64(self.scale)
     }
 }

@@ -1,11 +1,13 @@
 //! Where clients connect: HTTP/1.1 with keep-alive, on a port of the edge's own.
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use http::{Request, Response};
+use http::header::USER_AGENT;
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,7 +19,7 @@ use super::body::{Body, Task};
 use super::headers::{add_to_request, add_to_response, take_hop_by_hop};
 use super::network::Network;
 use super::request::Forwarding;
-use super::trace::request_id;
+use super::trace::{Seen, request_id};
 
 pub(super) struct Edge {
     region: String,
@@ -26,9 +28,9 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    /// Serves until the task is dropped.
-    pub(super) async fn start(region: &str, network: Arc<Network>) -> Result<(SocketAddr, Task)> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    /// Serves until the task is dropped; on a free port where `listen` has the port 0.
+    pub(super) async fn start(region: &str, listen: SocketAddr, network: Arc<Network>) -> Result<(SocketAddr, Task)> {
+        let listener = TcpListener::bind(listen).await;
         let listener = listener.with_context(|| format!("listening for the edge in {region}"))?;
         let address = listener.local_addr()?;
         let edge = Arc::new(Self { region: region.to_owned(), address, network });
@@ -55,12 +57,53 @@ impl Edge {
     async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Response<Body> {
         let id = request_id(&self.region);
         let upgrade = take_hop_by_hop(request.headers_mut());
+        // Nobody pays for what nobody wants to know.
+        let asked = (self.network.seen.receiver_count() > 0).then(|| (Instant::now(), Asked::of(&request)));
         add_to_request(request.headers_mut(), &self.region, &id, client, self.address);
         let mut forwarding = Forwarding::new(&self.network, &self.region, &id, upgrade);
         let outcome = forwarding.run(request).await;
         let mut response = outcome.unwrap_or_else(|refusal| refusal.response(forwarding.replays()));
         take_hop_by_hop(response.headers_mut());
         add_to_response(response.headers_mut(), &id, forwarding.replays());
+        if let Some((started, asked)) = asked {
+            self.tell(id, asked, &response, started.elapsed());
+        }
         response
+    }
+
+    fn tell(&self, id: String, asked: Asked, response: &Response<Body>, took: Duration) {
+        let Asked { method, path, client } = asked;
+        let hops = self.network.trace.hops(&id);
+        let (status, headers) = (response.status(), response.headers().clone());
+        // The last listener may have gone meanwhile.
+        let _ = self.network.seen.send(Seen {
+            id,
+            edge: self.region.clone(),
+            method,
+            path,
+            client,
+            status,
+            headers,
+            took,
+            hops,
+        });
+    }
+}
+
+/// What is told of a request.
+struct Asked {
+    method: Method,
+    path: String,
+    client: String,
+}
+
+impl Asked {
+    fn of(request: &Request<Incoming>) -> Self {
+        let client = request.headers().get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        Self {
+            method: request.method().clone(),
+            path: request.uri().path_and_query().map_or_else(String::new, ToString::to_string),
+            client: client.unwrap_or_default().into_owned(),
+        }
     }
 }

@@ -21,10 +21,11 @@ mod route;
 mod tests;
 mod trace;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, ensure};
+use tokio::sync::broadcast;
 
 use body::Task;
 pub use distances::Distances;
@@ -35,7 +36,7 @@ pub use network::{Settings, TimeoutCovers};
 pub use refusal::{Code, ERROR_HEADER};
 pub use replay::APP;
 pub use route::InstanceId;
-pub use trace::{Hop, Reason, Why};
+pub use trace::{Hop, Reason, Seen, Why};
 
 /// A network of edges and Machines. Dropping it stops the edges and cuts every request.
 pub struct Fly {
@@ -54,8 +55,16 @@ impl Fly {
     /// # Errors
     /// When the region has no distance to another one in use, or when there is no free port.
     pub async fn start_edge(&self, region: &str) -> Result<SocketAddr> {
+        self.start_edge_at(region, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
+    }
+
+    /// The same on an address of the caller's choice.
+    ///
+    /// # Errors
+    /// When the region has no distance to another one in use, or when the address is taken.
+    pub async fn start_edge_at(&self, region: &str, listen: SocketAddr) -> Result<SocketAddr> {
         self.network.enter(region)?;
-        let (address, task) = Edge::start(region, Arc::clone(&self.network)).await?;
+        let (address, task) = Edge::start(region, listen, Arc::clone(&self.network)).await?;
         self.edges.lock().unwrap_or_else(PoisonError::into_inner).push(task);
         Ok(address)
     }
@@ -97,6 +106,17 @@ impl Fly {
     #[must_use]
     pub fn hops(&self, request_id: &str) -> Vec<Hop> {
         self.network.trace.hops(request_id)
+    }
+
+    /// Every answer from now on.
+    #[must_use]
+    pub fn listen(&self) -> broadcast::Receiver<Seen> {
+        self.network.seen.subscribe()
+    }
+
+    /// From now on all distances are this many times those that the network began with.
+    pub fn scale(&self, by: f64) {
+        self.network.scale(by);
     }
 
     fn set(&self, instance: &InstanceId, state: State) -> Result<()> {

@@ -1,14 +1,15 @@
 //! What all edges share: the settings, the Machines and what happened.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use tokio::sync::broadcast;
 
 use super::distances::Distances;
 use super::machines::Machines;
 use super::regions::is_code;
-use super::trace::Trace;
+use super::trace::{Seen, Trace};
 
 /// How the proxy behaves.
 #[derive(Clone, Debug)]
@@ -37,8 +38,13 @@ impl From<Distances> for Settings {
     }
 }
 
+/// How many answers a slow listener may be behind.
+const UNHEARD: usize = 10_000;
+
 pub(super) struct Network {
     pub(super) settings: Settings,
+    distances: RwLock<Distances>,
+    pub(super) seen: broadcast::Sender<Seen>,
     pub(super) machines: Machines,
     pub(super) trace: Trace,
     regions: Mutex<Vec<String>>,
@@ -46,7 +52,29 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, machines: Machines::default(), trace: Trace::default(), regions: Mutex::default() }
+        Self {
+            distances: RwLock::new(settings.distances.clone()),
+            settings,
+            seen: broadcast::Sender::new(UNHEARD),
+            machines: Machines::default(),
+            trace: Trace::default(),
+            regions: Mutex::default(),
+        }
+    }
+
+    pub(super) fn distances(&self) -> Distances {
+        self.distances.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long it takes from one region to the other, now.
+    pub(super) fn delay(&self, a: &str, b: &str) -> Duration {
+        self.distances.read().unwrap_or_else(PoisonError::into_inner).delay(a, b)
+    }
+
+    /// All distances are this many times those that the network began with.
+    pub(super) fn scale(&self, by: f64) {
+        let scaled = self.settings.distances.clone().scaled(by);
+        *self.distances.write().unwrap_or_else(PoisonError::into_inner) = scaled;
     }
 
     /// A region comes into use.

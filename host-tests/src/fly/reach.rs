@@ -43,7 +43,7 @@ pub(super) async fn reach(
     let end = Instant::now() + limit.map_or(give_up_after, |limit| limit.min(give_up_after));
     let mut last = (None, None);
     loop {
-        let candidates = network.machines.candidates(route, edge, &network.settings.distances);
+        let candidates = network.machines.candidates(route, edge, &network.distances());
         if candidates.is_empty() {
             last = (None, None);
         }
@@ -83,7 +83,7 @@ pub(super) async fn reach(
 }
 
 async fn connect(network: &Network, edge: &str, machine: &Machine) -> std::io::Result<TcpStream> {
-    sleep(network.settings.distances.delay(edge, &machine.region)).await;
+    sleep(network.delay(edge, &machine.region)).await;
     if machine.state == State::CutOff {
         return std::future::pending().await;
     }

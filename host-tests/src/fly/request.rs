@@ -105,7 +105,7 @@ impl<'a> Forwarding<'a> {
             }
             Failure::Unreached(unreached)
         })?;
-        let distance = self.network.settings.distances.delay(self.edge, &machine.region);
+        let distance = self.network.delay(self.edge, &machine.region);
         let mut request = Request::new(again.unwrap_or_else(|| body.live(distance)));
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = parts.uri.path_and_query().map_or(Uri::default(), |path| path.clone().into());

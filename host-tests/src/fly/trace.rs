@@ -2,11 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::StatusCode;
+use http::{HeaderMap, Method, StatusCode};
 
 use super::route::InstanceId;
+
+/// An answer, as an edge has given it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its `fly-request-id`.
+    pub id: String,
+    /// The region of the edge.
+    pub edge: String,
+    /// The request: its method,
+    pub method: Method,
+    /// its path and query,
+    pub path: String,
+    /// and the name of the client (`user-agent`), empty where it has none.
+    pub client: String,
+    /// The answer: its status,
+    pub status: StatusCode,
+    /// and its headers.
+    pub headers: HeaderMap,
+    /// From the request to the headers of the answer.
+    pub took: Duration,
+    /// Where it went, in order.
+    pub hops: Vec<Hop>,
+}
 
 /// One Machine that a request was sent to, or was to be sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -178,20 +178,10 @@ impl Regions {
         Ok(())
     }
 
-    /// From now on all links to the primary lead to this server.
-    ///
-    /// # Errors
-    /// When a link cannot be laid again.
-    pub async fn lead_to(&mut self, region: &str) -> Result<()> {
+    /// From now on all new connections to the primary lead to this server.
+    pub fn lead_to(&self, region: &str) {
         let target = self.cluster.server(region).address();
-        for place in &mut self.places {
-            let address = place.primary.address();
-            // The one before gives its address back a moment after it was dropped.
-            place.primary = FaultProxy::before(target).await?;
-            let again = async || FaultProxy::at(address, target).await.ok();
-            place.primary = eventually(Duration::from_secs(10), "the address of a link to be free", again).await?;
-        }
-        Ok(())
+        self.places.iter().for_each(|place| place.primary.lead_to(target));
     }
 
     /// Ends the Machines and their links, so that nothing can be written any more.

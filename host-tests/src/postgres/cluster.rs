@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::binaries::{Binaries, hand_over, run};
@@ -25,8 +27,9 @@ pub const PASSWORD_LOGIN: &str = "ann:p%40ss%3A5432%2F%2540";
 /// A running cluster. Dropping it stops every server, waits, and removes the folder.
 pub struct Cluster {
     // In the order in which they are dropped.
-    replicas: Vec<Server>,
-    primary: Server,
+    servers: Vec<Server>,
+    /// Which of them takes writes.
+    primary: AtomicUsize,
     folder: TempDir,
     watchdog: Watchdog,
     binaries: Binaries,
@@ -54,7 +57,7 @@ impl Cluster {
         primary.configure(settings)?;
         primary.start().await?;
         primary.ask(&format!("CREATE ROLE {PASSWORD_USER} LOGIN PASSWORD '{PASSWORD}'")).await?;
-        let mut cluster = Self { replicas: Vec::new(), primary, folder, watchdog, binaries };
+        let mut cluster = Self { servers: vec![primary], primary: AtomicUsize::new(0), folder, watchdog, binaries };
         for region in regions {
             cluster.add_replica(region).await?;
         }
@@ -62,27 +65,80 @@ impl Cluster {
     }
 
     async fn add_replica(&mut self, region: &str) -> Result<()> {
-        let data = self.folder.path().join(region);
-        let primary = self.primary.address();
+        let replica = Server::new(region, self.folder.path().join(region), self.binaries.clone())?;
+        self.copy_primary_to(&replica).await?;
+        self.servers.push(replica);
+        Ok(())
+    }
+
+    /// Starts a server on a new copy of the primary's data, and waits until it streams.
+    async fn copy_primary_to(&self, replica: &Server) -> Result<()> {
+        let (data, region, primary) = (replica.data(), replica.name(), self.primary().address());
         let mut backup = self.binaries.command("pg_basebackup")?;
-        backup.arg("-D").arg(&data).args(["-X", "stream", "-c", "fast"]).args(["-d", &conninfo(primary, "backup")]);
+        backup.arg("-D").arg(data).args(["-X", "stream", "-c", "fast"]).args(["-d", &conninfo(primary, "backup")]);
         run(backup, &format!("copying the primary for replica `{region}`"))?;
-        let replica = Server::new(region, data.clone(), self.binaries.clone())?;
         replica.configure(&[("cluster_name", region), ("primary_conninfo", &conninfo(primary, region))])?;
         let standby = data.join("standby.signal");
         std::fs::write(&standby, "").context("marking the replica")?;
         hand_over(&standby)?;
         replica.start().await?;
-        self.replicas.push(replica);
         self.wait_until_streaming(region).await
     }
 
     async fn wait_until_streaming(&self, region: &str) -> Result<()> {
         let question = format!("SELECT state FROM pg_stat_replication WHERE application_name = '{region}'");
         eventually(Duration::from_secs(30), &format!("replica `{region}` to stream"), async || {
-            (self.primary.ask(&question).await.ok()? == "streaming").then_some(())
+            (self.primary().ask(&question).await.ok()? == "streaming").then_some(())
         })
         .await
+    }
+
+    /// Makes the replica of a region the primary: the one there was is killed, the other replicas that run follow the new
+    /// one. What the new one has not received is lost, as with every asynchronous primary.
+    ///
+    /// # Errors
+    /// When the region's server is no running replica.
+    pub async fn promote(&self, region: &str) -> Result<()> {
+        let (index, new) =
+            self.servers.iter().enumerate().find(|(_, server)| server.name() == region).context("no such server")?;
+        ensure!(self.primary.load(Ordering::Acquire) != index, "`{region}` is the primary");
+        ensure!(new.is_running(), "`{region}` is not running");
+        if self.primary().is_running() {
+            self.primary().end(Signal::SIGKILL)?;
+        }
+        new.ask("SELECT pg_promote()::text").await?;
+        self.primary.store(index, Ordering::Release);
+        for replica in self.replicas().filter(|replica| replica.is_running()) {
+            self.follow(replica)?;
+            replica.ask("SELECT pg_reload_conf()::text").await?;
+        }
+        Ok(())
+    }
+
+    fn follow(&self, replica: &Server) -> Result<()> {
+        replica.configure(&[("primary_conninfo", &conninfo(self.primary().address(), replica.name()))])
+    }
+
+    /// Starts a server that is down: with the data that it has, or as a new replica where it cannot follow the primary
+    /// with those.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_again(&self, region: &str) -> Result<()> {
+        let server = self.server(region);
+        if std::ptr::eq(server, self.primary()) {
+            return server.start().await;
+        }
+        if server.data().join("standby.signal").exists() {
+            self.follow(server)?;
+            server.start().await?;
+            if !self.primary().is_running() || self.wait_until_streaming(region).await.is_ok() {
+                return Ok(());
+            }
+            server.end(Signal::SIGKILL)?;
+        }
+        std::fs::remove_dir_all(server.data()).with_context(|| format!("removing the old data of `{region}`"))?;
+        self.copy_primary_to(server).await
     }
 
     /// Where the data folders and logs are.
@@ -92,15 +148,15 @@ impl Cluster {
     }
 
     /// Leaves the cluster to its watchdog, as this process does when it is killed.
-    pub fn abandon(mut self) {
-        self.watchdog.let_go();
-        std::mem::forget(self);
+    pub fn abandon(self) {
+        let mut cluster = std::mem::ManuallyDrop::new(self);
+        cluster.watchdog.let_go();
     }
 
     /// The server that takes writes.
     #[must_use]
     pub fn primary(&self) -> &Server {
-        &self.primary
+        &self.servers[self.primary.load(Ordering::Acquire)]
     }
 
     /// The server of a region.
@@ -112,9 +168,20 @@ impl Cluster {
         self.servers().find(|server| server.name() == region).expect("the cluster has a server in this region")
     }
 
-    /// All servers, the primary first.
+    /// All servers, the one that began as the primary first.
     pub fn servers(&self) -> impl Iterator<Item = &Server> {
-        std::iter::once(&self.primary).chain(&self.replicas)
+        self.servers.iter()
+    }
+
+    fn replicas(&self) -> impl Iterator<Item = &Server> {
+        self.servers.iter().filter(|server| !std::ptr::eq(*server, self.primary()))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // All at once: nobody waits longer than for the slowest.
+        std::thread::scope(|scope| self.servers.iter().for_each(|server| drop(scope.spawn(|| server.stop()))));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -38,6 +38,10 @@ impl Server {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Where it listens.
@@ -192,6 +196,16 @@ impl Server {
         Ok(())
     }
 
+    /// Ends the process, if there is one, and waits for it.
+    pub(super) fn stop(&self) {
+        let running = self.process().is_some();
+        if running {
+            // It may be stopped by a test, and it may be gone already.
+            let _ = self.signal_all(Signal::SIGCONT);
+            let _ = self.end(Signal::SIGQUIT);
+        }
+    }
+
     /// Whether the process is there.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -221,12 +235,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let running = self.process().is_some();
-        if running {
-            // It may be stopped by a test, and it may be gone already.
-            let _ = self.signal_all(Signal::SIGCONT);
-            let _ = self.end(Signal::SIGQUIT);
-        }
+        self.stop();
     }
 }
 

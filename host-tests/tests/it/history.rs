@@ -8,7 +8,6 @@ use host_tests::history::{Call, Client, Drive, Regions, Rule, State, Summary, Vi
 use host_tests::postgres::Server;
 use host_tests::region::PATIENCE;
 use host_tests::wait::eventually;
-use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -67,26 +66,21 @@ async fn every_write_is_there_once_and_every_session_sees_its_own_while_everythi
 async fn a_session_goes_on_with_its_old_bookmark_after_a_promotion() {
     let _turn = beside_others().await;
     let seed = seed();
-    let mut regions = regions(&[]).await;
+    let regions = regions(&[]).await;
     let drive = Drive::through(&regions, Client::Honest, seed);
     let promote = async {
         requests(&drive, 150).await;
         let held = drive.hold().await;
         // Postgres itself loses what no replica has received when an asynchronous primary dies: not what is asked here.
         regions.wait_for_replicas().await.unwrap();
-        regions.cluster().primary().end(Signal::SIGKILL).unwrap();
-        let (fra, syd) = (regions.cluster().server("fra"), regions.cluster().server("syd"));
-        fra.ask("SELECT pg_promote()::text").await.unwrap();
-        let conninfo = format!("host=127.0.0.1 port={} user=postgres application_name=syd", fra.address().port());
-        syd.ask(&format!("ALTER SYSTEM SET primary_conninfo = '{conninfo}'")).await.unwrap();
-        syd.ask("SELECT pg_reload_conf()::text").await.unwrap();
-        regions.lead_to("fra").await.unwrap();
+        regions.cluster().promote("fra").await.unwrap();
+        regions.lead_to("fra");
         drop(held);
         requests(&drive, 150).await;
     };
     let (calls, ()) = drive.run(promote).await;
     let cluster = regions.close();
-    let (found, summary) = judge(&calls, cluster.server("fra")).await;
+    let (found, summary) = judge(&calls, cluster.primary()).await;
     assert!(found.is_empty(), "HISTORY_SEED={seed}: {}\n{summary}", report(&found));
     let timelines =
         |timeline: &str| calls.iter().filter(|call| call.bookmark.split('-').nth(2) == Some(timeline)).count();

@@ -205,3 +205,23 @@ async fn a_region_without_a_distance_is_not_let_in() {
     assert!(fly.add_machine("nrt", nowhere).unwrap_err().to_string().contains("no distance between nrt and fra"));
     assert!(fly.add_machine("Frankfurt", nowhere).unwrap_err().to_string().contains("not a region's code"));
 }
+
+#[tokio::test]
+async fn who_listens_hears_of_every_answer_where_it_went_and_that_distances_have_changed() {
+    let (fra, sjc) = (App::replaying("region=sjc").await, App::saying("sjc").await);
+    let regions = Regions::start(Distances::estimated().into(), &fra, &sjc).await;
+    ask(regions.edge, get()).await;
+    let mut answers = regions.fly.listen();
+    regions.fly.scale(0.0);
+    ask(regions.edge, with("user-agent", "someone")).await;
+    let seen = answers.recv().await.unwrap();
+    let went: Vec<_> = seen.hops.iter().map(|hop| hop.region.as_str()).collect();
+    assert_eq!(
+        (seen.edge.as_str(), seen.client.as_str(), seen.status.as_u16(), went),
+        ("fra", "someone", 200, vec!["fra", "sjc"])
+    );
+    assert!(answers.is_empty(), "nothing of what was before");
+    assert_eq!(regions.fly.network.delay("fra", "sjc"), Duration::ZERO);
+    regions.fly.scale(2.0);
+    assert_eq!(regions.fly.network.delay("fra", "sjc"), Duration::from_millis(150), "of those that it began with");
+}
