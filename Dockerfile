@@ -24,6 +24,8 @@ COPY host-tests/postgres-guest/Cargo.toml host-tests/postgres-guest/
 COPY host-tests/session-guest/Cargo.toml host-tests/session-guest/
 COPY host-tests/stand-in/Cargo.toml host-tests/stand-in/
 COPY host-tests/sync-guest/Cargo.toml host-tests/sync-guest/
+COPY lab/Cargo.toml lab/
+COPY lab/notes-guest/Cargo.toml lab/notes-guest/
 COPY bench/Cargo.toml bench/
 COPY bench/connection-per-instance/Cargo.toml bench/connection-per-instance/
 COPY bench/connection-per-request/Cargo.toml bench/connection-per-request/
@@ -31,13 +33,15 @@ COPY examples/rust/Cargo.toml examples/rust/
 RUN mkdir -p src crates/nearest-replica/src examples/rust/src host-tests/src/bin host-tests/tests/it host-tests/session-guest/src \
     && mkdir -p host-tests/stand-in/src host-tests/sync-guest/src host-tests/postgres-guest/src crates/postgres-adapter/src crates/fly-middleware/src \
     && mkdir -p host-tests/echo-guest/src host-tests/marking-middleware/src \
+    && mkdir -p lab/src lab/tests/lab lab/notes-guest/src \
     && mkdir -p bench/src/bin bench/connection-per-instance/src bench/connection-per-request/src \
     && touch src/lib.rs crates/nearest-replica/src/lib.rs examples/rust/src/lib.rs host-tests/session-guest/src/lib.rs \
     && touch host-tests/stand-in/src/lib.rs host-tests/sync-guest/src/lib.rs host-tests/postgres-guest/src/lib.rs \
     && touch host-tests/echo-guest/src/lib.rs host-tests/marking-middleware/src/lib.rs \
     && touch crates/postgres-adapter/src/lib.rs crates/fly-middleware/src/lib.rs \
     && touch host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs host-tests/tests/properties.rs \
-    && touch host-tests/src/bin/host.rs host-tests/src/bin/soak.rs host-tests/src/bin/up.rs \
+    && touch host-tests/src/bin/host.rs host-tests/src/bin/soak.rs \
+    && touch lab/src/main.rs lab/tests/lab/main.rs lab/notes-guest/src/lib.rs \
     && touch bench/src/main.rs bench/src/bin/native.rs \
     && touch bench/connection-per-instance/src/lib.rs bench/connection-per-request/src/lib.rs \
     && cargo build --locked --release --target wasm32-wasip2 --package nearest-replica-component

@@ -1,13 +1,18 @@
 # The commands of this project. `make up` and `make test` need nothing but Rust from rustup on Debian or Ubuntu, or a
 # Mac with Homebrew: scripts/setup installs what is missing.
 
-.PHONY: up test test-languages soak bench bench-publish lint advisories adapter middleware image deploy setup lint-tools
+.PHONY: up try test test-languages test-browser soak bench bench-publish lint advisories adapter middleware image deploy setup lint-tools
 
-# Serves the component on this machine, with a Spin of 4.1 or newer where one is on the PATH, else with the in-house
-# host: `make up`, `make up SPIN=/path/to/spin`, `make up SPIN=` (the in-house host in any case),
-# `make up DATABASE_URL=postgres://...`, `make up PORT=4000`.
+# Serves three regions on this machine, and a page that shows them (docs/lab.md), with a Spin of 4.1 or newer where one is
+# on the PATH, else with the in-house host: `make up`, `make up APP=path/to/spin.toml SCHEMA=schema.sql LAG=2s`,
+# `make up SPIN=/path/to/spin`, `make up SPIN=` (the in-house host in any case), `make up PORT=4000`,
+# `make up DATABASE_URL=postgres://...` (one Machine in front of that database).
 up: setup
-	@scripts/up
+	@scripts/up up
+
+# Runs a command against the region fra of such a lab, whose replica lags: `make try APP=... SCHEMA=... RUN='pytest -q'`.
+try: setup
+	@scripts/up try
 
 # Runs every test; `make test SPIN=/path/to/spin` runs the same ones on a real Spin.
 test: setup
@@ -18,6 +23,11 @@ test: setup
 test-languages: setup
 	@scripts/setup languages
 	PATH="$(CURDIR)/target/languages/bin:$$PATH" cargo test --locked --workspace --test it -- --ignored languages
+
+# The page of the lab in a real browser: Debian's Chromium, or a Chrome that is there with its chromedriver.
+test-browser: setup
+	@scripts/setup browser
+	cargo test --locked --workspace --test lab -- --ignored browser
 
 # Random faults and crowds for three minutes under sixteen clients, and users whose history must add up; SOAK_SECONDS,
 # SOAK_SEED and SOAK_CLIENTS change that.
@@ -58,7 +68,7 @@ deploy:
 lint: lint-tools
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --package nearest-replica --package nearest-replica-component --package bench-connection-per-instance --package bench-connection-per-request --package guestbook --package session-guest --package echo-guest --package marking-middleware --package stand-in --package sync-guest --package postgres-guest --package postgres-adapter --package fly-middleware --target wasm32-wasip2 -- -D warnings
+	cargo clippy --locked --package nearest-replica --package nearest-replica-component --package bench-connection-per-instance --package bench-connection-per-request --package guestbook --package session-guest --package notes-guest --package echo-guest --package marking-middleware --package stand-in --package sync-guest --package postgres-guest --package postgres-adapter --package fly-middleware --target wasm32-wasip2 -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --package nearest-replica
 	cargo package --locked --package nearest-replica --allow-dirty
 	cargo deny --locked check bans licenses sources

@@ -222,8 +222,19 @@ fn headings(document: &str) -> BTreeSet<String> {
 
 /// Whether a piece of code is meant as the path of a file or folder of this repository.
 fn is_path(code: &str) -> bool {
-    const TOP: [&str; 10] =
-        ["src/", "crates/", "host-tests/", "bench/", "docs/", "examples/", "fuzz/", "scripts/", ".ci/", ".github/"];
+    const TOP: [&str; 11] = [
+        "src/",
+        "crates/",
+        "host-tests/",
+        "lab/",
+        "bench/",
+        "docs/",
+        "examples/",
+        "fuzz/",
+        "scripts/",
+        ".ci/",
+        ".github/",
+    ];
     let plain = code.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c));
     let at_the_top = !code.contains('/') && [".toml", ".md"].iter().any(|end| code.ends_with(end));
     plain && (at_the_top || TOP.iter().any(|top| code.starts_with(top)))
@@ -237,11 +248,13 @@ fn the_readme_is_short_and_shows_what_make_up_prints() {
     let lines = before.lines().count() + after.lines().count();
     assert!(lines <= 150, "README.md has {lines} lines without the figures");
 
-    let up = read("host-tests/src/bin/up.rs");
-    assert!(up.contains(r#""{:<8}{:<26}{:<12}role\n", "region", "Machine", "reads from""#), "the head of the table");
-    let replicas = up.split("const REPLICAS").nth(1).unwrap().split(';').nth(1).unwrap().split('"').skip(1).step_by(2);
+    let up = read("lab/src/up.rs");
+    assert!(up.contains(r#""{:<8}{:<26}{:<12}role", "region", "address", "reads from""#), "the head of the table");
+    let regions = read("lab/src/regions.rs");
+    let replicas =
+        regions.split("const REPLICAS").nth(1).unwrap().split(';').nth(1).unwrap().split('"').skip(1).step_by(2);
     let port: u16 = up.split("default_value_t = ").nth(1).unwrap().split(')').next().unwrap().parse().unwrap();
-    let mut shown = vec![format!("{:<8}{:<26}{:<12}role", "region", "Machine", "reads from")];
+    let mut shown = vec![format!("{:<8}{:<26}{:<12}role", "region", "address", "reads from")];
     for ((region, role), port) in
         [(PRIMARY, "primary")].into_iter().chain(replicas.map(|it| (it, "replica"))).zip(port..)
     {

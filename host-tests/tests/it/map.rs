@@ -89,7 +89,7 @@ fn the_picture_shows_the_regions_and_can_be_read_on_any_ground() {
     assert_eq!(fly["primary_region"].as_str(), Some(PRIMARY));
     let manifest: toml::Table = toml::from_str(&read("spin.toml")).unwrap();
     let replica_port = manifest["variables"]["replica_port"]["default"].as_str().unwrap();
-    let up = read("host-tests/src/bin/up.rs");
+    let up = read("lab/src/regions.rs");
     let replicas: Vec<_> =
         up.split("const REPLICAS").nth(1).unwrap().split(';').nth(1).unwrap().split('"').skip(1).step_by(2).collect();
     assert_eq!(replicas.len(), 2);
