@@ -29,7 +29,7 @@ fuzz_target!(|input: (&str, &str, Vec<(&str, &str)>)| {
     assert!(read.len() <= 64 && read.bytes().all(|byte| byte.is_ascii_graphic()), "{read:?}");
     assert_eq!(of(&read), read);
     let header = |name: &str| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
-    if let Some((name, value)) = database.replay(method, header) {
+    if let Ok(Some((name, value))) = database.replay(method, header) {
         assert_eq!(name, "fly-replay");
         assert_eq!(value, "region=sjc;state=nearest-replica;timeout=6s;fallback=prefer_self");
         assert!(header("fly-replay-src").is_none() && header("fly-replay-failed").is_none());

@@ -178,7 +178,7 @@ proptest! {
     ) {
         let database = database();
         let replay = database.replay(&method, |name| headers.get(name).map(String::as_str));
-        if let Some((name, value)) = replay {
+        if let Ok(Some((name, value))) = replay {
             prop_assert_eq!(name, "fly-replay");
             prop_assert!(value.starts_with("region=sjc;") && !value.contains(['\r', '\n']), "{}", value);
             let guards = ["fly-replay-src", "fly-replay-failed", "transfer-encoding", "upgrade"];

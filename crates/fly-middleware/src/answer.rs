@@ -17,11 +17,11 @@ pub(crate) enum Reason {
     PrimaryRegion,
     /// The same, where Fly's proxy has brought it from another region.
     Replayed,
-    /// It writes, and came back: the primary region cannot be reached.
+    /// It writes, and came back: its replay in the primary region has failed.
     ReplayFailed,
     /// It writes, and cannot be replayed.
     NotReplayable,
-    /// It reads, cannot be replayed, and this region has not what its user has seen: the primary is read from here.
+    /// It reads, and this region has not what its user has seen; it cannot be replayed, and the primary is read from here.
     BookmarkBehind,
 }
 
@@ -90,49 +90,99 @@ impl Headers {
     }
 
     fn add(self, fields: &Fields, received: &Received) -> Result<(), HeaderError> {
-        match self.region {
-            // The app says so itself.
-            Some(_) if fields.has("machine-region") => {}
-            Some(region) => fields.append("machine-region", region.as_bytes())?,
-            None => {}
+        let own = [("machine-region", self.region.as_deref()), ("machine-reason", Some(self.reason.name()))];
+        for (name, value) in own {
+            // What the app says itself stays.
+            if let Some(value) = value
+                && !fields.has(name)
+            {
+                fields.append(name, value.as_bytes())?;
+            }
         }
-        fields.append("machine-reason", self.reason.name().as_bytes())?;
         let Some(bookmark) = self.bookmark.filter(|bookmark| !bookmark.is_empty()) else { return Ok(()) };
-        let caching = fields.get("cache-control");
-        let caching = caching.iter().map(|value| String::from_utf8_lossy(value).to_ascii_lowercase());
-        let caching = caching.collect::<Vec<_>>().join(",");
-        let says = |wanted: &str| caching.split(',').any(|says| says.trim().split('=').next() == Some(wanted));
-        // One for everybody is not to bring a user's bookmark to others.
-        if fields.has(NAME) || ["public", "immutable", "s-maxage"].into_iter().any(says) {
+        let caching = Caching::of(fields);
+        if fields.has(NAME) || caching == Caching::Shared {
             return Ok(());
         }
         fields.append("set-cookie", cookie(&bookmark, received.is_https()).as_bytes())?;
         fields.append(NAME, bookmark.as_bytes())?;
-        if says("private") || says("no-store") { Ok(()) } else { fields.append("cache-control", b"private") }
+        if caching == Caching::Private { Ok(()) } else { fields.append("cache-control", b"private") }
     }
+}
+
+/// Who may keep an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caching {
+    /// Caches that serve it to others: it is not to bring a user's bookmark to them.
+    Shared,
+    /// Nobody but the client.
+    Private,
+    /// The app does not say.
+    Unsaid,
+}
+
+impl Caching {
+    fn of(fields: &Fields) -> Self {
+        let of_all = directives(fields.get("cache-control"));
+        let says = |wanted: &str| of_all.iter().any(|directive| directive.split('=').next() == Some(wanted));
+        // Caches that have a header of their own go by that alone.
+        let for_shared = fields.copy_all().into_iter().filter(|(name, _)| {
+            name.ends_with("cdn-cache-control") || ["surrogate-control", "edge-control"].contains(&name.as_str())
+        });
+        let mut for_shared = for_shared.map(|(_, value)| directives(vec![value]));
+        let is_shared = ["public", "immutable", "s-maxage"].into_iter().any(says);
+        if is_shared || for_shared.any(|directives| !are_private(&directives)) {
+            Self::Shared
+        } else if are_private(&of_all) {
+            Self::Private
+        } else {
+            Self::Unsaid
+        }
+    }
+}
+
+/// With a field name as its value, `private` is about that field only.
+fn are_private(directives: &[String]) -> bool {
+    directives.iter().any(|directive| directive == "private" || directive == "no-store")
+}
+
+/// In lower case, without texts in quotes.
+fn directives(values: Vec<Vec<u8>>) -> Vec<String> {
+    let of_one = |value: Vec<u8>| {
+        let text = String::from_utf8_lossy(&value).to_ascii_lowercase();
+        let unquoted: String = text.split('"').step_by(2).collect();
+        unquoted.split(',').map(|directive| directive.trim().to_owned()).collect::<Vec<_>>()
+    };
+    values.into_iter().flat_map(of_one).collect()
 }
 
 /// Hands a request back to Fly's proxy.
 pub(crate) async fn replayed((name, value): (&'static str, String)) -> Result<Response, ErrorCode> {
-    own(409, vec![(name, value)], String::new()).await
+    own(409, &[(name, value)], None, String::new()).await
 }
 
-/// A problem body (RFC 9457).
-pub(crate) async fn problem(problem: &Problem, headers: Option<Headers>) -> Result<Response, ErrorCode> {
+/// A problem body (RFC 9457), with the headers of an answer to a request.
+pub(crate) async fn problem(problem: &Problem, headers: Option<(Headers, &Received)>) -> Result<Response, ErrorCode> {
     let mut fields = vec![("content-type", "application/problem+json".to_owned())];
     fields.extend(problem.header().map(|(name, value)| (name, value.to_owned())));
-    if let Some(Headers { region, reason, .. }) = headers {
-        fields.extend(region.map(|region| ("machine-region", region)));
-        fields.push(("machine-reason", reason.name().to_owned()));
-    }
-    own(problem.status(), fields, problem.body()).await
+    own(problem.status(), &fields, headers, problem.body()).await
 }
 
-async fn own(status: u16, mut headers: Vec<(&str, String)>, body: String) -> Result<Response, ErrorCode> {
+async fn own(
+    status: u16,
+    own: &[(&str, String)],
+    headers: Option<(Headers, &Received)>,
+    body: String,
+) -> Result<Response, ErrorCode> {
+    let fields = Fields::new();
+    for (name, value) in own {
+        fields.append(name, value.as_bytes()).map_err(internal)?;
+    }
     // Without it the body is sent in chunks, and each response stalls for 40 ms.
-    headers.push(("content-length", body.len().to_string()));
-    let headers: Vec<_> = headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
-    let fields = Fields::from_list(&headers).map_err(internal)?;
+    fields.append("content-length", body.len().to_string().as_bytes()).map_err(internal)?;
+    if let Some((headers, received)) = headers {
+        headers.add(&fields, received).map_err(internal)?;
+    }
     yield_async().await;
     let (mut writer, contents) = wit_stream::new();
     let (trailers_writer, trailers) = wit_future::new(|| Ok(None));

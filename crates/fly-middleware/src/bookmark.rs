@@ -1,18 +1,18 @@
 //! A user's bookmark, as their client keeps it: in a cookie, or in a header for clients that have none.
 
-/// The name of the cookie and of the header.
-pub(crate) const NAME: &str = "bookmark";
+use nearest_replica::parts::Bookmark;
 
-/// The first that is not empty, out of these headers and of the cookies in those.
+/// The name of the cookie and of the header: nobody else's.
+pub(crate) const NAME: &str = "nearest-replica-bookmark";
+
+/// The one that demands most, of these headers and of the cookies in those.
 pub(crate) fn find(headers: impl Iterator<Item = String>, cookies: impl Iterator<Item = String>) -> String {
-    let in_cookies = cookies.filter_map(|cookies| {
-        let mut ours = cookies.split(';').filter_map(|cookie| {
-            let (name, value) = cookie.trim().split_once('=')?;
-            (name == NAME && !value.is_empty()).then(|| value.to_owned())
-        });
-        ours.next()
-    });
-    headers.chain(in_cookies).find(|bookmark| !bookmark.is_empty()).unwrap_or_default()
+    let mut texts: Vec<_> = headers.collect();
+    for cookies in cookies {
+        let pairs = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
+        texts.extend(pairs.filter(|(name, _)| *name == NAME).map(|(_, value)| value.to_owned()));
+    }
+    Bookmark::strictest(&texts).to_string()
 }
 
 /// The cookie, for as long as a replica may reasonably lag: a day.

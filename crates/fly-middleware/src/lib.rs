@@ -16,7 +16,7 @@ mod told;
 use std::time::Instant;
 
 use nearest_replica::parts::{Bookmark, method_name, timeout};
-use nearest_replica::{Database, Problem, Session, Written};
+use nearest_replica::{Problem, Session, Written};
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
@@ -55,15 +55,18 @@ async fn read(settings: &Settings, received: &Received, request: Request) -> Res
         match session.has_arrived().await {
             Ok(true) => {}
             Ok(false) => {
-                if let Some(header) = settings.replay(received) {
+                if let Some(header) = settings.replay_read(received) {
                     return replayed(header).await;
                 }
-                if let Err(found) = read_from_primary(settings, &session).await {
-                    return problem(&found, Some(headers)).await;
+                let here = read_here(settings, &session).await;
+                if !matches!(here, Ok(Place::Replica)) {
+                    headers.reason = Reason::BookmarkBehind;
                 }
-                headers.reason = Reason::BookmarkBehind;
+                if let Err(found) = here {
+                    return problem(&found, Some((headers, received))).await;
+                }
             }
-            Err(found) => return problem(&found, Some(headers)).await,
+            Err(found) => return problem(&found, Some((headers, received))).await,
         }
         if session.bookmark_is_due() {
             headers.bookmark = Some(session.bookmark().await);
@@ -72,40 +75,58 @@ async fn read(settings: &Settings, received: &Received, request: Request) -> Res
     headers.add_to(next(request).await?, received).await
 }
 
-/// Where a request cannot be replayed whose user has seen more than this region has: sees that the primary is there, and
-/// that the adapter reads from it.
-async fn read_from_primary(settings: &Settings, session: &Session) -> Result<(), Problem> {
-    session.read_from_primary("SELECT 1", &[]).await?;
-    settings.tell_adapter().await
+/// Where the app's reads are from.
+enum Place {
+    Replica,
+    Primary,
+}
+
+/// Where a request cannot be replayed whose user has seen more than this region has: sees whether it has at least what the
+/// primary has, or else that the adapter reads from there.
+async fn read_here(settings: &Settings, session: &Session) -> Result<Place, Problem> {
+    if session.has_what_the_primary_has().await? {
+        return Ok(Place::Replica);
+    }
+    settings.tell_adapter().await?;
+    Ok(Place::Primary)
 }
 
 /// Has a write replayed in the primary region, or lets the app write here.
 async fn write(settings: &Settings, received: &Received, request: Request) -> Result<Response, ErrorCode> {
     let database = &settings.database;
-    if let Some(header) = settings.replay(received) {
-        return replayed(header).await;
-    }
     let mut headers = Headers::of(database, Reason::of_write(database, received));
+    match settings.replay_write(received) {
+        Ok(Some(header)) => return replayed(header).await,
+        Ok(None) => {}
+        Err(found) => {
+            headers.reason = Reason::ReplayFailed;
+            headers.bookmark = bookmark_after(settings, received, Written::Uncertain).await;
+            return problem(&found, Some((headers, received))).await;
+        }
+    }
     if headers.reason == Reason::ReplayFailed {
         // Nobody there may mean no database there, for which an app may wait longer than anybody waits for an answer.
         let session = database.session(Instant::now(), "");
-        if let Err(found) = session.read_from_primary("SELECT 1", &[]).await {
-            return problem(&found, Some(headers)).await;
+        if let Err(found) = session.ask_primary().await {
+            return problem(&found, Some((headers, received))).await;
         }
     }
     let response = next(request).await?;
-    if settings.reads_from_replicas {
-        // An error of the server's may have come after the write was sent.
-        let written = if response.get_status_code() < 500 { Written::Final } else { Written::Uncertain };
-        headers.bookmark = Some(bookmark_after(database, received, written).await);
-    }
+    // An error of the server's may have come after the write was sent.
+    let written = if response.get_status_code() < 500 { Written::Final } else { Written::Uncertain };
+    headers.bookmark = bookmark_after(settings, received, written).await;
     headers.add_to(response, received).await
 }
 
-/// In a quarter of a request's time at most: the answer is there, and only its bookmark may be a worse one.
-async fn bookmark_after(database: &Database, received: &Received, written: Written) -> String {
+/// Where one is needed; in a quarter of a request's time at most: the answer is there, and only its bookmark may be a worse
+/// one.
+async fn bookmark_after(settings: &Settings, received: &Received, written: Written) -> Option<String> {
+    if !settings.reads_from_replicas {
+        return None;
+    }
+    let database = &settings.database;
     let session = database.session(Instant::now(), received.bookmark());
     session.note_write(written);
     let bookmark = timeout(database.config().deadline / 4, session.bookmark()).await;
-    bookmark.unwrap_or_else(|| Bookmark::Primary.to_string())
+    Some(bookmark.unwrap_or_else(|| Bookmark::Primary.to_string()))
 }

@@ -52,11 +52,8 @@ impl Exceptions {
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             let (method, path) = entry.split_once(char::is_whitespace).unwrap_or((entry, ""));
             let path = path.trim();
-            if !path.starts_with('/') || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
-                bail!(
-                    "has {entry:?}: write a method and a path, such as `POST /search`, `GET /users/{{id}}/visit` or \
-                     `GET /cron/{{*rest}}`, with commas in between"
-                );
+            if let Some(instead) = instead(method, path) {
+                bail!("has {entry:?}: write {instead}");
             }
             let known = paths.entry(method.to_owned()).or_default();
             known.insert(path, ()).map_err(|why| anyhow!("has {entry:?}: {why}"))?;
@@ -67,4 +64,26 @@ impl Exceptions {
     fn has(&self, method: &str, path: &str) -> bool {
         self.0.get(method).is_some_and(|paths| paths.at(path).is_ok())
     }
+}
+
+/// What to write instead of an entry that no request can match.
+fn instead(method: &str, path: &str) -> Option<String> {
+    const EXAMPLES: &str = "a method in capitals and a path, such as `POST /search`, `GET /users/{id}/visit` or \
+                            `GET /cron/{*rest}`, with commas in between";
+    if !path.starts_with('/') || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+        return Some(EXAMPLES.to_owned());
+    }
+    if path.contains(char::is_whitespace) || path.contains(';') {
+        return Some("a comma between two requests, and no blank in a path".to_owned());
+    }
+    if path.contains(['?', '#']) {
+        return Some("the path alone: what is behind it in an address is not compared".to_owned());
+    }
+    if path.contains("/:") || path.replace("{*", "").contains('*') {
+        return Some("`{name}` for one part of a path, and `{*rest}` for all that is left".to_owned());
+    }
+    let is_sent = |byte: u8| byte.is_ascii_alphanumeric() || b"/{}*-._~%!$&'()+=:@".contains(&byte);
+    path.chars()
+        .find(|&char| !u8::try_from(char).is_ok_and(is_sent))
+        .map(|char| format!("{char:?} as clients send it, percent-encoded; `{{name}}` for one part of a path"))
 }

@@ -71,10 +71,19 @@ impl Settings {
         })
     }
 
-    /// The header that has a request replayed in the primary region, where it can be.
-    pub(crate) fn replay(&self, received: &Received) -> Option<(&'static str, String)> {
+    /// The header that has a request that reads replayed in the primary region, where it can be.
+    pub(crate) fn replay_read(&self, received: &Received) -> Option<(&'static str, String)> {
+        // Whether that was read or not, it may be read again.
+        if received.has("fly-replay-failed") { None } else { self.replay_write(received).ok().flatten() }
+    }
+
+    /// The same for one that writes.
+    ///
+    /// # Errors
+    /// [`Problem::OutcomeUnknown`] where it may have been written by a replay that has failed.
+    pub(crate) fn replay_write(&self, received: &Received) -> Result<Option<(&'static str, String)>, Problem> {
         if !self.replays {
-            return None;
+            return Ok(None);
         }
         self.database.replay(method_name(&received.method), |name| received.header(name))
     }

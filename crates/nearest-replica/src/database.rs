@@ -4,12 +4,12 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::instance::config;
 use crate::instance::target::role;
 use crate::log;
-use crate::outcome::{Answer, NoAnswer};
+use crate::outcome::{Answer, Attempt, NoAnswer};
 use crate::problem::Problem;
 use crate::read::{Reader, Scope};
 use crate::rules::allowed_host::not_allowed;
@@ -18,9 +18,12 @@ use crate::rules::candidates::{CandidateKind, why_no_replica};
 use crate::rules::config::Config;
 use crate::rules::error::ConfigError;
 use crate::rules::failure::Failure;
-use crate::rules::replay::{REPLAY_HEADER, replay};
+use crate::rules::replay::{REPLAY_HEADER, Replay, replay};
 use crate::rules::role::Role;
 use crate::spin::postgres::Connection;
+
+/// Between two log lines about detours of an instance.
+const DETOURS_LOGGED_EVERY: Duration = Duration::from_secs(10);
 
 thread_local! {
     /// Spin gives an instance many requests, but may end it at any time.
@@ -72,13 +75,28 @@ impl Database {
     /// name in lower case. Nothing where it cannot be replayed: then write here, over the distance.
     ///
     /// Fly's proxy takes such an answer with any status; 409 is what its documentation writes.
+    ///
+    /// # Errors
+    /// [`Problem::OutcomeUnknown`] where the request was replayed, and Fly takes that for failed though it may have run: write
+    /// nothing, and let the user's bookmark know of it ([`Session::note_write`](crate::Session::note_write) with
+    /// [`Written::Uncertain`](crate::Written::Uncertain)).
     pub fn replay<T: AsRef<str>>(
         &self,
         method: &str,
         header: impl Fn(&str) -> Option<T>,
-    ) -> Option<(&'static str, String)> {
+    ) -> Result<Option<(&'static str, String)>, Problem> {
         let has_body = ["POST", "PUT", "PATCH"].contains(&method);
-        replay(self.config(), has_body, header).map(|value| (REPLAY_HEADER, value))
+        match replay(self.config(), has_body, header) {
+            Replay::Ask(value) => Ok(Some((REPLAY_HEADER, value))),
+            Replay::RunHere => Ok(None),
+            Replay::MayHaveRun => {
+                let failure = Failure::Lost("Fly takes its replay for failed, and it may have run".to_owned());
+                let attempt = Attempt { kind: CandidateKind::Configured, failure };
+                let problem = Problem::OutcomeUnknown(NoAnswer { tried: vec![attempt] });
+                self.log_problem(&problem, Instant::now());
+                Err(problem)
+            }
+        }
     }
 
     /// The role of the best database that answers before the deadline, in two round trips: the cheapest way to see that
@@ -119,9 +137,29 @@ impl Database {
         log::line(problem.name(), self.config(), &[("ms", &ms), ("tried", problem)]);
     }
 
-    /// Logs why a request that reads belongs in the primary region.
+    /// Logs why a request that reads belongs in the primary region; not for each of those that follow.
     pub(crate) fn log_detour(&self, no_answer: &NoAnswer) {
-        log::line("detour", self.config(), &[("tried", no_answer)]);
+        let now = Instant::now();
+        if self.0.detour_logged.get().is_none_or(|last| now.duration_since(last) >= DETOURS_LOGGED_EVERY) {
+            self.0.detour_logged.set(Some(now));
+            log::line("detour", self.config(), &[("tried", no_answer)]);
+        }
+    }
+
+    /// The problem of a component whose app has the list of hosts, where Spin refuses to connect; logged once for each
+    /// instance.
+    pub(crate) fn not_permitted(&self, failure: &dyn Display) -> Problem {
+        let error = ConfigError::new(
+            "allowed_outbound_hosts",
+            anyhow::anyhow!(
+                "does not let Spin connect to the host of `database_url`: write it with its port and that of its replicas into \
+                 `[component.<app>]`, and \"allowed_outbound_hosts\" into `inherit_configuration`"
+            ),
+        );
+        if !self.0.not_permitted_logged.replace(true) {
+            log::line("misconfigured", self.config(), &[("reason", &error), ("tried", failure)]);
+        }
+        Problem::Misconfigured(error)
     }
 
     /// Logs that a database does not say how far its log is, once for each instance.

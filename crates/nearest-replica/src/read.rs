@@ -33,6 +33,10 @@ pub(crate) struct Reader {
     pub(crate) transaction_url: DatabaseUrl,
     /// Whether it was logged already that a database does not say how far its log is.
     pub(crate) no_bookmarks_logged: Cell<bool>,
+    /// Whether it was logged already that Spin refuses to connect.
+    pub(crate) not_permitted_logged: Cell<bool>,
+    /// When a detour was logged last.
+    pub(crate) detour_logged: Cell<Option<Instant>>,
 }
 
 /// Where a read may run.
@@ -65,7 +69,15 @@ impl Reader {
             None => given,
         };
         let transaction_url = for_transactions(&write_url, config.deadline);
-        Rc::new(Self { config, targets, write_url, transaction_url, no_bookmarks_logged: Cell::new(false) })
+        Rc::new(Self {
+            config,
+            targets,
+            write_url,
+            transaction_url,
+            no_bookmarks_logged: Cell::new(false),
+            not_permitted_logged: Cell::new(false),
+            detour_logged: Cell::new(None),
+        })
     }
 
     /// Runs a statement on the best database that answers until `end`.

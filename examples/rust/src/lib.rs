@@ -11,8 +11,9 @@ mod reply;
 use std::time::Instant;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use nearest_replica::{Database, Problem, Session};
+use nearest_replica::{Database, Problem, Session, Written};
 use spin_sdk::http::{IntoResponse, Method, Request};
+use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 
 use crate::bookmark::{bookmark_of, is_https};
 use crate::input::{BadInput, Input};
@@ -49,23 +50,18 @@ async fn answer(request: Request, arrived: Instant) -> Result<Reply, Failure> {
             };
             reply.served_by(&database, &listed)
         }
-        (&Method::POST, id) if !wants_html => {
-            if let Some((name, value)) = database.replay("POST", header) {
-                return Ok(Reply::empty(409).with(name, value));
+        (&Method::POST, id) if !wants_html => match database.replay("POST", header) {
+            Ok(Some((name, value))) => return Ok(Reply::empty(409).with(name, value)),
+            Ok(None) => {
+                let length = header("content-length").and_then(|length| length.parse().ok());
+                let input = receive(header("content-type").unwrap_or_default(), length, body).await?;
+                write(&session, &database, id, &input).await.unwrap_or_else(Reply::from)
             }
-            let length = header("content-length").and_then(|length| length.parse().ok());
-            if length.is_some_and(|length: usize| length > LONGEST_BODY) {
-                return Err(BadInput::TooLong(LONGEST_BODY).into());
+            Err(problem) => {
+                session.note_write(Written::Uncertain);
+                Reply::from(Failure::from(problem))
             }
-            let body = Limited::new(body, LONGEST_BODY).collect().await;
-            let bytes = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => BadInput::TooLong(LONGEST_BODY),
-                None => BadInput::Unreadable,
-            })?;
-            let bytes = bytes.to_bytes();
-            let input = Input::parse(header("content-type").unwrap_or_default(), &bytes, LONGEST_BODY)?;
-            write(&session, &database, id, &input).await.unwrap_or_else(Reply::from)
-        }
+        },
         (_, id) => {
             return Err(BadInput::Method(match (id, wants_html) {
                 (None, true) => "GET, HEAD",
@@ -80,6 +76,18 @@ async fn answer(request: Request, arrived: Instant) -> Result<Reply, Failure> {
         return Ok(reply);
     }
     Ok(reply.remembering(&session.bookmark().await, is_https(&parts.uri, &parts.headers)))
+}
+
+async fn receive(content_type: &str, length: Option<usize>, body: IncomingRequestBody) -> Result<Input, BadInput> {
+    if length.is_some_and(|length| length > LONGEST_BODY) {
+        return Err(BadInput::TooLong(LONGEST_BODY));
+    }
+    let body = Limited::new(body, LONGEST_BODY).collect().await;
+    let bytes = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => BadInput::TooLong(LONGEST_BODY),
+        None => BadInput::Unreadable,
+    })?;
+    Input::parse(content_type, &bytes.to_bytes(), LONGEST_BODY)
 }
 
 async fn write(session: &Session, database: &Database, id: Option<i64>, input: &Input) -> Result<Reply, Failure> {

@@ -16,6 +16,9 @@ use super::regions::Address;
 use crate::client::{Answer, Client};
 use crate::postgres::PRIMARY;
 
+/// The header of the middleware.
+const BOOKMARK: &str = "nearest-replica-bookmark";
+
 /// Longer than any deadline.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -51,8 +54,8 @@ impl Guest {
         let answer = tokio::time::timeout(PATIENCE, self.send(*address, &wish, name)).await;
         let outcome = match answer.context("waiting for an answer") {
             Ok(Ok(answer)) => {
-                if !answer.header("bookmark").is_empty() {
-                    answer.header("bookmark").clone_into(&mut self.bookmark);
+                if !answer.header(BOOKMARK).is_empty() {
+                    answer.header(BOOKMARK).clone_into(&mut self.bookmark);
                 }
                 outcome(&answer)
             }
@@ -84,7 +87,7 @@ impl Guest {
         let mut client = Client::connect(address).await?;
         let mut headers = vec![("content-type", "application/json")];
         if !self.bookmark.is_empty() {
-            headers.push(("bookmark", &self.bookmark));
+            headers.push((BOOKMARK, &self.bookmark));
         }
         let (path, message) = match wish {
             Wish::List => return client.send_with(Method::GET, "/entries", &headers, "").await,

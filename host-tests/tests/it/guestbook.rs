@@ -166,7 +166,7 @@ async fn a_write_behind_flys_proxy_is_handed_back_to_it_once() {
     let handed_back = send(&book.fra, "/entries", &by_fly, body).await;
     assert!(handed_back.header("fly-replay").starts_with("region=sjc;state="), "{handed_back:?}");
     assert!(handed_back.body.is_empty() && handed_back.header("set-cookie").is_empty(), "{handed_back:?}");
-    for (name, value) in [("fly-replay-src", "region=fra"), ("fly-replay-failed", "reason=timeout")] {
+    for (name, value) in [("fly-replay-src", "region=fra"), ("fly-replay-failed", "reason=no_candidate")] {
         let headers = [by_fly[0], by_fly[1], (name, value)];
         let written = send(&book.fra, "/entries", &headers, body).await;
         assert_eq!((written.status.as_u16(), written.header("fly-replay")), (201, ""), "{written:?}");

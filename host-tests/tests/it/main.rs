@@ -24,6 +24,8 @@ mod map;
 mod middleware;
 mod middleware_bodies;
 mod middleware_chain;
+mod middleware_faults;
+mod middleware_wiring;
 mod playground;
 mod protocol;
 mod reads;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use host_tests::client::{Answer, Client};
-use host_tests::fly::{Distances, Fly, InstanceId, Settings, Why};
+use host_tests::fly::{Distances, Fly, InstanceId, Settings, TimeoutCovers, Why};
 use host_tests::machine::{Machine, Routes, Setup};
 use host_tests::postgres::USER;
 use host_tests::wait::eventually;
@@ -19,32 +19,37 @@ use crate::scenario::DEADLINE;
 
 /// A user: one script at a time, with the bookmark that the last answer brought.
 #[derive(Default)]
-struct User {
-    bookmark: String,
+pub(crate) struct User {
+    pub(crate) bookmark: String,
 }
 
 /// Machines in `fra` and `sjc` behind an edge in `fra`.
-struct Behind {
-    adapted: Adapted,
-    fra: Machine,
-    sjc: Machine,
-    fly: Fly,
-    edge: SocketAddr,
-    in_fra: InstanceId,
-    in_sjc: InstanceId,
+pub(crate) struct Behind {
+    pub(crate) adapted: Adapted,
+    pub(crate) fra: Machine,
+    pub(crate) sjc: Machine,
+    pub(crate) fly: Fly,
+    pub(crate) edge: SocketAddr,
+    pub(crate) in_fra: InstanceId,
+    pub(crate) in_sjc: InstanceId,
 }
 
 impl Behind {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|setup| setup).await
     }
 
-    async fn with(change: impl Fn(Setup) -> Setup) -> Self {
+    pub(crate) async fn with(change: impl Fn(Setup) -> Setup) -> Self {
+        Self::through(change, TimeoutCovers::Reaching).await
+    }
+
+    pub(crate) async fn through(change: impl Fn(Setup) -> Setup, timeout_covers: TimeoutCovers) -> Self {
         let adapted = Adapted::new().await;
         let start = async |region| adapted.start(change(adapted.setup(region, App::WithBoth))).await;
         let (fra, sjc) = (start("fra").await, start("sjc").await);
         let distances = Distances::estimated().scaled(0.2);
-        let fly = Fly::new(Settings { give_up_after: Duration::from_millis(300), ..distances.into() });
+        let patience = Duration::from_millis(300);
+        let fly = Fly::new(Settings { give_up_after: patience, timeout_covers, ..distances.into() });
         let edge = fly.start_edge("fra").await.unwrap();
         let in_fra = fly.add_machine("fra", fra.address()).unwrap();
         let in_sjc = fly.add_machine("sjc", sjc.address()).unwrap();
@@ -52,34 +57,34 @@ impl Behind {
     }
 
     /// The Machines that the request of an answer went to.
-    fn way(&self, answer: &Answer) -> Vec<InstanceId> {
+    pub(crate) fn way(&self, answer: &Answer) -> Vec<InstanceId> {
         self.fly.hops(answer.header("fly-request-id")).into_iter().map(|hop| hop.instance).collect()
     }
 
-    async fn pause(&self) {
+    pub(crate) async fn pause(&self) {
         self.adapted.cluster.server("fra").pause_replay().await.unwrap();
     }
 
-    async fn resume(&self) {
+    pub(crate) async fn resume(&self) {
         self.adapted.cluster.server("fra").resume_replay().await.unwrap();
     }
 
-    async fn notes(&self) -> String {
+    pub(crate) async fn notes(&self) -> String {
         self.adapted.primary().ask("SELECT count(*)::text FROM notes").await.unwrap()
     }
 }
 
 impl User {
     /// A script as a request of which the middleware knows that it only reads.
-    async fn read(&mut self, address: SocketAddr, steps: &[Value]) -> Answer {
+    pub(crate) async fn read(&mut self, address: SocketAddr, steps: &[Value]) -> Answer {
         self.send(address, Method::POST, "/read/4.2.0", &[], &json!({ "steps": steps }).to_string()).await
     }
 
-    async fn write(&mut self, address: SocketAddr, note: &str) -> Answer {
+    pub(crate) async fn write(&mut self, address: SocketAddr, note: &str) -> Answer {
         self.send(address, Method::POST, "/4.2.0", &[], &json!({ "steps": [add(0, note)] }).to_string()).await
     }
 
-    async fn send(
+    pub(crate) async fn send(
         &mut self,
         address: SocketAddr,
         method: Method,
@@ -90,13 +95,16 @@ impl User {
         let bookmark = self.bookmark.clone();
         let mut headers = headers.to_vec();
         if !bookmark.is_empty() {
-            headers.push(("bookmark", &bookmark));
+            headers.push(("nearest-replica-bookmark", &bookmark));
         }
         let mut client = Client::connect(address).await.unwrap();
         let answer = client.send_with(method, path, &headers, body.to_owned()).await.unwrap();
-        let new = answer.header("bookmark");
+        let new = answer.header("nearest-replica-bookmark");
         if !new.is_empty() {
-            assert!(answer.header("set-cookie").starts_with(&format!("bookmark={new}; Path=/;")), "{answer:?}");
+            assert!(
+                answer.header("set-cookie").starts_with(&format!("nearest-replica-bookmark={new}; Path=/;")),
+                "{answer:?}"
+            );
             assert_eq!(answer.header("cache-control"), "private", "{answer:?}");
             new.clone_into(&mut self.bookmark);
         }
@@ -105,18 +113,18 @@ impl User {
 }
 
 /// The status, the Machine's region, and why it has answered.
-fn told(answer: &Answer) -> (u16, &str, &str) {
+pub(crate) fn told(answer: &Answer) -> (u16, &str, &str) {
     (answer.status.as_u16(), answer.header("machine-region"), answer.header("machine-reason"))
 }
 
 /// What the two steps of a script have brought.
-fn pair(answer: &Answer) -> [String; 2] {
+pub(crate) fn pair(answer: &Answer) -> [String; 2] {
     let outcomes = outcomes(&answer.body);
     let [one, other] = values(&outcomes)[..] else { panic!("{answer:?}") };
     [one.to_owned(), other.to_owned()]
 }
 
-fn where_and_how_many() -> [Value; 2] {
+pub(crate) fn where_and_how_many() -> [Value; 2] {
     [on(0, PLACE), on(1, NOTES)]
 }
 
@@ -223,11 +231,15 @@ async fn requests_that_only_read_and_gets_that_write_are_as_the_app_says() {
     for (path, region) in [("/1", "fra"), ("/3", "sjc"), ("/3?a=b", "sjc"), ("/cron/1", "sjc"), ("/cron", "fra")] {
         let answer = ann.send(behind.edge, Method::GET, path, &[], "").await;
         assert_eq!(answer.header("machine-region"), region, "{path}: {answer:?}");
-        assert_eq!(answer.header("bookmark").is_empty(), region == "fra", "{path}: {answer:?}");
+        assert_eq!(answer.header("nearest-replica-bookmark").is_empty(), region == "fra", "{path}: {answer:?}");
     }
     for method in [Method::HEAD, Method::OPTIONS] {
         let answer = User::default().send(behind.edge, method.clone(), "/1", &[], "").await;
-        assert_eq!((answer.header("machine-region"), answer.header("bookmark")), ("fra", ""), "{method}: {answer:?}");
+        assert_eq!(
+            (answer.header("machine-region"), answer.header("nearest-replica-bookmark")),
+            ("fra", ""),
+            "{method}: {answer:?}"
+        );
     }
 }
 
@@ -283,46 +295,4 @@ async fn a_primary_that_does_not_say_how_far_it_is_costs_its_users_next_read_a_d
     let read = ann.read(behind.edge, &where_and_how_many()).await;
     assert_eq!((told(&read), pair(&read)), ((200, "sjc", "replayed"), ["sjc", "1"].map(str::to_owned)), "{read:?}");
     assert!(ann.bookmark.starts_with("1-"), "{read:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_forges_flys_headers_gets_a_longer_way_at_most() {
-    let behind = Behind::new().await;
-    for (number, (name, value)) in
-        (1..).zip([("fly-replay-src", "instance=x;region=sjc"), ("fly-replay-failed", "reason=timeout")])
-    {
-        let mut mallory = User::default();
-        let body = json!({ "steps": [add(0, name)] }).to_string();
-        let written = mallory.send(behind.edge, Method::POST, "/4.2.0", &[(name, value)], &body).await;
-        assert_eq!((written.status.as_u16(), written.header("machine-region")), (200, "fra"), "{written:?}");
-        assert_eq!(behind.way(&written), std::slice::from_ref(&behind.in_fra), "one request stays one");
-        assert_eq!(behind.notes().await, number.to_string());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_variable_that_makes_no_sense_is_named_with_what_to_write() {
-    let adapted = Adapted::new().await;
-    let cases = [
-        ("SPIN_VARIABLE_REPLAY", "yes", "`replay` is \"yes\": write `on` or `off`"),
-        ("SPIN_VARIABLE_READS", "always", "`reads` is \"always\": write `replica` or `primary`"),
-        ("SPIN_VARIABLE_READING_REQUESTS", "/search", "`reading_requests` has \"/search\": write a method and a path"),
-        ("SPIN_VARIABLE_READING_REQUESTS", "post /search", "`reading_requests` has \"post /search\": write a method"),
-        ("SPIN_VARIABLE_WRITING_REQUESTS", "GET /a, GET cron", "`writing_requests` has \"GET cron\": write a method"),
-        ("SPIN_VARIABLE_WRITING_REQUESTS", "GET /a/{*rest}/b", "`writing_requests` has \"GET /a/{*rest}/b\": "),
-        (
-            "SPIN_VARIABLE_KEY_VALUE_STORE",
-            "mine",
-            "`key_value_store` is \"mine\", which the component may not use: write",
-        ),
-        ("SPIN_VARIABLE_PRIMARY_REGION", "s jc", "`primary_region` is \"s jc\", which is not a region"),
-    ];
-    for (name, value, expected) in cases {
-        let machine = adapted.start(adapted.setup("fra", App::WithBoth).env(name, value)).await;
-        let answer = User::default().write(machine.address(), "never").await;
-        let body = assert_problem(&answer, 500, "misconfigured");
-        assert!(body["detail"].as_str().unwrap().starts_with(expected), "{body}");
-        assert!(!answer.body.contains("postgres://"), "{answer:?}");
-    }
-    assert_eq!(adapted.primary().ask("SELECT count(*)::text FROM notes").await.unwrap(), "0");
 }

@@ -20,6 +20,9 @@ use tokio::sync::OnceCell;
 
 use crate::fixtures::{SharedCluster, host, shared_cluster};
 
+/// Of the header and the cookie.
+const NAME: &str = "nearest-replica-bookmark";
+
 /// Machines in `fra` and `sjc`, and an edge in `fra` before them.
 struct Behind {
     fra: Machine,
@@ -77,7 +80,7 @@ async fn a_body_that_fly_cannot_replay_passes_here_whole() {
     let answer = send(behind.edge, Method::POST, "/echo", &[], long.clone()).await;
     assert_eq!(told(&answer), (200, "fra", "not-replayable"));
     assert!(answer.body == long, "{} bytes came back, or others", answer.body.len());
-    assert!(answer.header("bookmark").starts_with("1-"), "{:?}", answer.headers);
+    assert!(answer.header(NAME).starts_with("1-"), "{:?}", answer.headers);
     // A short one is replayed, and passes whole there.
     let answer = send(behind.edge, Method::POST, "/echo", &[], "short").await;
     assert_eq!((told(&answer), answer.body.as_str()), ((200, "sjc", "replayed"), "short"));
@@ -119,7 +122,7 @@ async fn requests_that_read_pass_whatever_they_ask_for() {
         let answer = send(behind.fra.address(), method.clone(), "/", headers, "").await;
         assert_eq!(told(&answer), (200, "fra", "read"), "{method} {answer:?}");
         assert_ne!(answer.header("content-length"), "0", "{method} {answer:?}");
-        assert_eq!(answer.header("bookmark"), "");
+        assert_eq!(answer.header(NAME), "");
     }
     // One that changes something and asks for another protocol cannot be replayed.
     let answer = send(behind.edge, Method::DELETE, "/", &[("x-y", "z")], "").await;
@@ -130,24 +133,53 @@ async fn requests_that_read_pass_whatever_they_ask_for() {
 async fn an_answer_for_everybody_brings_nobodys_bookmark_and_what_the_app_says_stays() {
     let behind = behind().await;
     let ask = async |headers: &[(&str, &str)]| send(behind.sjc.address(), Method::POST, "/", headers, "").await;
-    for shared in ["public", "Public, max-age=60", "max-age=1, s-maxage=60", "max-age=60, immutable"] {
-        let answer = ask(&[("answer-cache-control", shared)]).await;
-        assert_eq!(["bookmark", "set-cookie"].map(|name| answer.header(name)), ["", ""], "{shared}");
-        assert_eq!(answer.header("cache-control"), shared);
+    let all = |answer: &Answer, name: &str| {
+        let values = answer.headers.get_all(name).iter();
+        values.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for (name, shared) in [
+        ("cache-control", "public"),
+        ("cache-control", "Public, max-age=60"),
+        ("cache-control", "max-age=1, s-maxage=60"),
+        ("cache-control", "max-age=60, immutable"),
+        ("cdn-cache-control", "max-age=60"),
+        ("Surrogate-Control", "max-age=60, content=\"private\""),
+        ("cloudflare-cdn-cache-control", "max-age=60"),
+    ] {
+        let answer = ask(&[(&format!("answer-{name}"), shared)]).await;
+        assert_eq!([NAME, "set-cookie"].map(|name| answer.header(name)), ["", ""], "{shared}");
+        assert_eq!(answer.header(name), shared);
     }
-    for (own, expected) in [("", "private"), ("max-age=60", "max-age=60|private"), ("no-store", "no-store")] {
-        let headers = [("answer-cache-control", own), ("answer-set-cookie", "a=b; Path=/")];
+    for (own, expected) in [
+        ("", "private"),
+        ("max-age=60", "max-age=60|private"),
+        ("no-store", "no-store"),
+        ("no-cache=\"a, private\", max-age=60", "no-cache=\"a, private\", max-age=60|private"),
+        // About this field only.
+        ("private=\"x-mine\"", "private=\"x-mine\"|private"),
+        ("private=\"x-mine, no-store, b\"", "private=\"x-mine, no-store, b\"|private"),
+    ] {
+        let headers = [
+            ("answer-cache-control", own),
+            ("answer-set-cookie", "a=b; Path=/"),
+            ("answer-cdn-cache-control", "no-store, max-age=0"),
+        ];
         let answer = ask(&headers[usize::from(own.is_empty())..]).await;
-        let all = |name| answer.headers.get_all(name).iter().map(|it| it.to_str().unwrap()).collect::<Vec<_>>();
-        assert_eq!(all("cache-control").join("|"), expected);
-        let [first, second] = all("set-cookie")[..] else { panic!("{answer:?}") };
+        assert_eq!(all(&answer, "cache-control").join("|"), expected);
+        let [first, second] = &all(&answer, "set-cookie")[..] else { panic!("{answer:?}") };
         assert_eq!(first, "a=b; Path=/");
-        assert!(second.starts_with("bookmark=1-") && second.ends_with("; HttpOnly; SameSite=Lax"), "{second}");
+        let ours = second.starts_with("nearest-replica-bookmark=1-");
+        assert!(ours && second.ends_with("; HttpOnly; SameSite=Lax"), "{second}");
     }
     // What the app says itself is not said twice.
-    let answer = ask(&[("answer-bookmark", "its own"), ("answer-machine-region", "elsewhere")]).await;
-    assert_eq!((answer.header("bookmark"), answer.header("set-cookie")), ("its own", ""));
-    assert_eq!(answer.headers.get_all("machine-region").iter().count(), 1);
+    let own =
+        [("answer-nearest-replica-bookmark", "own"), ("answer-machine-region", "x"), ("answer-machine-reason", "y")];
+    let answer = ask(&own).await;
+    assert_eq!((answer.header(NAME), answer.header("set-cookie")), ("own", ""));
+    assert_eq!([all(&answer, "machine-region"), all(&answer, "machine-reason")], [["x"], ["y"]]);
+    // An app may have a cookie or a header of a more common name.
+    let answer = ask(&[("answer-bookmark", "own")]).await;
+    assert!(answer.header("bookmark") == "own" && answer.header(NAME).starts_with("1-"), "{answer:?}");
     let secure = ask(&[("x-forwarded-proto", "https")]).await;
     assert!(secure.header("set-cookie").ends_with("; Secure"), "{secure:?}");
 }

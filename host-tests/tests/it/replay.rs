@@ -9,6 +9,7 @@ use host_tests::fly::{Distances, Fly, Hop, InstanceId, Settings, Why};
 use host_tests::machine::Machine;
 use http::Method;
 
+use crate::fixtures::assert_problem;
 use crate::guestbook::{Guestbook, guestbook};
 
 const ENTRY: &str = r#"{"name":"Ann","message":"hello"}"#;
@@ -16,7 +17,7 @@ const ENTRY: &str = r#"{"name":"Ann","message":"hello"}"#;
 /// The guestbook behind an edge in `fra`.
 struct Behind {
     book: Guestbook,
-    _sjc: Machine,
+    sjc_machine: Machine,
     fly: Fly,
     edge: SocketAddr,
     fra: InstanceId,
@@ -31,7 +32,7 @@ async fn behind() -> Behind {
     let edge = fly.start_edge("fra").await.unwrap();
     let in_fra = fly.add_machine("fra", book.fra.address()).unwrap();
     let in_sjc = fly.add_machine("sjc", sjc.address()).unwrap();
-    Behind { book, _sjc: sjc, fly, edge, fra: in_fra, sjc: in_sjc }
+    Behind { book, sjc_machine: sjc, fly, edge, fra: in_fra, sjc: in_sjc }
 }
 
 async fn post(edge: SocketAddr, headers: &[(&str, &str)]) -> Answer {
@@ -104,10 +105,25 @@ async fn a_primary_region_that_is_not_the_primarys_costs_a_detour_and_no_loop() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_forges_flys_headers_gets_a_longer_way_at_most() {
     let behind = behind().await;
-    for (name, value) in [("fly-replay-src", "instance=x;region=sjc"), ("fly-replay-failed", "reason=timeout")] {
+    let failed = ("fly-replay-failed", "reason=no_candidate");
+    for (name, value) in [("fly-replay-src", "instance=x;region=sjc"), failed] {
         let written = post(behind.edge, &[(name, value)]).await;
         assert_eq!((written.status.as_u16(), written.header("machine-region")), (201, "fra"), "{written:?}");
         assert_eq!(behind.way(&written), std::slice::from_ref(&behind.fra), "one request stays one");
     }
     assert_eq!(behind.book.entries().await, "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_replay_may_have_run_is_not_run_again_and_its_user_reads_from_the_primary() {
+    let behind = behind().await;
+    for reason in ["reason=timeout;elapsed_ms=6000", "reason=yet-to-come"] {
+        for machine in [&behind.book.fra, &behind.sjc_machine] {
+            let failed = [("fly-replay-failed", reason)];
+            let written = post(machine.address(), &failed).await;
+            assert_problem(&written, 500, "outcome-unknown");
+            assert!(written.header("bookmark").starts_with("1-until-"), "{written:?}");
+        }
+    }
+    assert_eq!(behind.book.entries().await, "0");
 }

@@ -66,6 +66,31 @@ impl Bookmark {
         };
         parsed.unwrap_or(Self::Primary)
     }
+
+    /// The one that demands most of these, and the primary where two cannot be compared. What is no bookmark counts only
+    /// where nothing else is one: a client may keep it for ever.
+    #[must_use]
+    pub fn strictest(texts: &[String]) -> Self {
+        let (sound, nonsense): (Vec<_>, Vec<_>) = texts
+            .iter()
+            .map(|text| (text, Self::parse(text)))
+            .partition(|(text, bookmark)| *bookmark != Self::Primary || text.trim() == "primary");
+        let strictest = sound.into_iter().map(|(_, bookmark)| bookmark).fold(Self::Nothing, Self::stricter);
+        if strictest == Self::Nothing && !nonsense.is_empty() { Self::Primary } else { strictest }
+    }
+
+    fn stricter(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nothing, one) | (one, Self::Nothing) => one,
+            (Self::Until(one), Self::Until(other)) => Self::Until(one.max(other)),
+            (until @ Self::Until(_), Self::Primary | Self::At(_))
+            | (Self::Primary | Self::At(_), until @ Self::Until(_)) => until,
+            (Self::At(one), Self::At(other)) if one.is_comparable(other) => {
+                Self::At(if one.lsn < other.lsn { other } else { one })
+            }
+            (Self::Primary | Self::At(_), Self::Primary | Self::At(_)) => Self::Primary,
+        }
+    }
 }
 
 impl fmt::Display for Bookmark {
@@ -141,6 +166,11 @@ impl Position {
                   greatest(c.timeline_id, r.min_recovery_end_timeline) AS replayed
               FROM pg_control_system() s, pg_control_checkpoint() c, pg_control_recovery() r) AS control))";
 
+    /// Whether one of the two is before the other: of the same cluster, without a promotion in between.
+    pub(crate) fn is_comparable(self, other: Self) -> bool {
+        (self.system, self.timeline) == (other.system, other.timeline)
+    }
+
     /// The parameters of [`Position::CHECK`].
     #[must_use]
     pub fn parameters(self) -> (String, i32, String) {
@@ -206,6 +236,28 @@ mod tests {
             assert_eq!(Bookmark::parse(text), Bookmark::Primary, "{text:?}");
         }
         assert_eq!(Bookmark::parse(" \t"), Bookmark::Nothing);
+    }
+
+    #[test]
+    fn of_several_bookmarks_the_one_counts_that_demands_most() {
+        for (texts, expected) in [
+            (&[][..], ""),
+            (&["", " "], ""),
+            (&["", "1-1-1-5"], "1-1-1-5"),
+            (&["1-1-1-5", "1-1-1-a", "1-1-1-7"], "1-1-1-a"),
+            (&["1-1-1-5", "1-1-2-5"], "primary"),
+            (&["1-1-1-5", "1-2-1-5", "1-1-1-6"], "primary"),
+            (&["1-1-1-5", "primary"], "primary"),
+            (&["1-until-5", "1-1-1-5", "primary", "1-until-4"], "1-until-5"),
+            (&["nonsense", "1-1-1-5", "x"], "1-1-1-5"),
+            (&["nonsense", ""], "primary"),
+        ] {
+            for turn in 0..texts.len().max(1) {
+                let mut texts: Vec<_> = texts.iter().map(|&text| text.to_owned()).collect();
+                texts.rotate_left(turn);
+                assert_eq!(Bookmark::strictest(&texts).to_string(), expected, "{texts:?}");
+            }
+        }
     }
 
     #[test]

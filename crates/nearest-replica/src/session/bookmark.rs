@@ -58,7 +58,12 @@ impl Session {
                     Bookmark::Primary | Bookmark::At(_) => Bookmark::Primary.to_string(),
                 }
             }
-            Err(_) => Bookmark::Primary.to_string(),
+            Err(failure) => {
+                if matches!(failure, Failure::NotPermitted(_)) {
+                    self.database.not_permitted(&failure);
+                }
+                Bookmark::Primary.to_string()
+            }
         }
     }
 
