@@ -1,10 +1,11 @@
 //! An app that knows nothing of regions: it runs the statements that a test sends, by the version of Spin's Postgres interface
 //! that the test names, and prints everything that came back. `POST /<anything>/<version>` with a script as JSON. Any other
-//! method with `/<rows>` reads that many rows by 4.2.0; with `/text/<bytes>` it needs no database.
+//! method with `/<rows>` reads that many rows by 4.2.0; with `/text/<bytes>` it needs no database. `/entries` is a guestbook.
 #![cfg(target_family = "wasm")]
 
 mod bindings;
 mod blocking;
+mod book;
 mod params;
 mod waiting;
 
@@ -61,6 +62,10 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().trim_start_matches('/').to_owned();
     let address = spin_sdk::variables::get("database_url").await?;
+    if let Some(path) = path.strip_prefix("entries") {
+        let (status, body) = book::answer(address, path, &body.bytes().await?).await?;
+        return with_status(status, &body);
+    }
     if parts.method != Method::POST {
         if let Some(bytes) = path.strip_prefix("text/") {
             return response(&"x".repeat(bytes.parse()?));
@@ -84,6 +89,10 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
 }
 
 fn response(body: &str) -> anyhow::Result<Response<String>> {
-    let response = Response::builder().header("content-type", "application/json");
+    with_status(200, body)
+}
+
+fn with_status(status: u16, body: &str) -> anyhow::Result<Response<String>> {
+    let response = Response::builder().status(status).header("content-type", "application/json");
     Ok(response.header("content-length", body.len()).body(body.to_owned())?)
 }

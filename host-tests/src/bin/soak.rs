@@ -1,4 +1,5 @@
-//! `make soak`: random faults and crowds from a printed seed under many clients, for a few minutes, and what became of it.
+//! `make soak`: random faults and crowds from a printed seed under many clients, for a few minutes, and what became of it;
+//! and beside that guests in three regions, behind the adapter and the middleware.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use host_tests::fault::Fault;
-use host_tests::history::{Client, Drive, State, Summary, check, make_tables, serve_guest};
+use host_tests::history::{
+    Behind, Client, Drive, State, Summary, check, guests_everywhere, make_tables, serve_everywhere, serve_guest,
+};
 use host_tests::load::{Load, Report, percentile, run_for};
 use host_tests::machine::{Host, Machine, Routes};
 use host_tests::postgres::PRIMARY;
@@ -100,6 +103,8 @@ async fn soak(arguments: &Arguments) -> Result<()> {
     println!("seed {seed} (again with SOAK_SEED={seed}), {} s, {clients} clients", arguments.seconds);
     Host::from_environment().build_component()?;
     let scenario = Scenario::new().await?;
+    // A cluster of its own: the app that knows nothing of regions, behind the adapter and the middleware in three of them.
+    let everywhere = serve_everywhere(&Host::from_environment(), Behind::Both).await?;
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let script = async {
         let outcome = scenario.disrupt_until(end, StdRng::seed_from_u64(seed)).await;
@@ -108,7 +113,8 @@ async fn soak(arguments: &Arguments) -> Result<()> {
     };
     let users = Drive::at(scenario.guest_addresses(), Client::Honest, seed);
     let all = async { futures::join!(scenario.load.run(scenario.region.machine.address(), clients), script) };
-    let (calls, (report, script)) = users.run(all).await;
+    let everywhere = guests_everywhere(everywhere, seed, Duration::from_secs(arguments.seconds));
+    let ((calls, (report, script)), everywhere) = futures::join!(users.run(all), everywhere);
     let Script { healthy, episodes, crowds } = script?;
     let mut report = report?;
     let ratio = p99_ratio(&report, clients, healthy, &episodes);
@@ -125,6 +131,9 @@ async fn soak(arguments: &Arguments) -> Result<()> {
     ensure!(ratio <= MOST_P99_RATIO, "a promise is broken: p99 was {ratio:.2} times the healthy one");
     println!("users, beside that:\n{}", Summary::of(&calls));
     let found = check(&calls, &scenario.end().await?);
+    ensure!(found.is_empty(), "a promise is broken: {}", host_tests::history::report(&found));
+    let (guests, found) = everywhere?;
+    println!("guests in three regions, behind the adapter and the middleware:\n{guests}");
     ensure!(found.is_empty(), "a promise is broken: {}", host_tests::history::report(&found));
     println!("every promise was kept");
     Ok(())

@@ -25,6 +25,7 @@ mod middleware;
 mod middleware_bodies;
 mod middleware_chain;
 mod middleware_faults;
+mod middleware_history;
 mod middleware_wiring;
 mod playground;
 mod protocol;

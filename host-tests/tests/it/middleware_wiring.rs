@@ -6,7 +6,7 @@ use http::Method;
 
 use crate::adapted::{Adapted, App};
 use crate::fixtures::assert_problem;
-use crate::middleware::{User, told, where_and_how_many};
+use crate::middleware::{User, pair, told, where_and_how_many};
 
 /// What the middleware inherits, and nothing else does.
 const MIDDLEWARE: &str =
@@ -56,6 +56,27 @@ async fn middleware_that_may_not_reach_the_database_says_so_and_what_to_write() 
         let instead = "into `[component.<app>]`, and \"allowed_outbound_hosts\" into `inherit_configuration`";
         assert_misconfigured(&read, "`allowed_outbound_hosts` does not let Spin connect to", instead);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn middleware_that_may_not_reach_the_replica_says_so_and_goes_to_the_primary() {
+    let adapted = Adapted::new().await;
+    let sjc = adapted.start(adapted.setup("sjc", App::WithBoth)).await;
+    let port = adapted.primary().address().port();
+    let hosts = format!(r#"allowed_outbound_hosts = ["postgres://*.flycast:5432", "postgres://127.0.0.1:{port}"]"#);
+    let (fra, _folder) = changed(&adapted, "fra", HOSTS, &hosts).await;
+    let mut ann = User::default();
+    ann.write(sjc.address(), "one").await;
+    for _ in 0..2 {
+        let read = ann.read(fra.address(), &where_and_how_many()).await;
+        assert_eq!(
+            (told(&read), pair(&read)),
+            ((200, "fra", "bookmark-behind"), ["sjc", "1"].map(str::to_owned)),
+            "{read:?}"
+        );
+    }
+    let known = "event=misconfigured region=fra reason=\"`allowed_outbound_hosts` does not let Spin connect to";
+    assert_eq!(fra.logs().matches(known).count(), 1, "{}", fra.logs());
 }
 
 #[tokio::test(flavor = "multi_thread")]
