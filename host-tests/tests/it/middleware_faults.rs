@@ -8,6 +8,7 @@ use host_tests::fault::{Fault, FaultProxy};
 use host_tests::fly::{Reason, TimeoutCovers, Why};
 use host_tests::machine::{Routes, Setup};
 use host_tests::postgres::USER;
+use host_tests::region::PATIENCE;
 use host_tests::wait::eventually;
 use http::Method;
 use serde_json::json;
@@ -26,7 +27,8 @@ async fn a_write_whose_replay_has_timed_out_is_run_nowhere_else_and_read_from_th
     let other = behind.adapted.primary().connect().await.unwrap();
     other.batch_execute("BEGIN; LOCK TABLE notes IN SHARE MODE").await.unwrap();
     let mut ann = User::default();
-    let written = ann.write(behind.edge, "once").await;
+    // A second one would wait for the table, as the first does.
+    let written = tokio::time::timeout(PATIENCE, ann.write(behind.edge, "once")).await.unwrap();
     assert_problem(&written, 500, "outcome-unknown");
     assert_eq!(told(&written), (500, "fra", "replay-failed"), "{written:?}");
     let hops = behind.fly.hops(written.header("fly-request-id"));
