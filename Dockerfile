@@ -14,6 +14,7 @@ RUN rustup target add wasm32-wasip2
 # The dependencies alone first: this layer stays until one of these files changes. Cargo wants to see every target
 # that the manifests name.
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY crates/doctor/Cargo.toml crates/doctor/
 COPY crates/fly-middleware/Cargo.toml crates/fly-middleware/
 COPY crates/nearest-replica/Cargo.toml crates/nearest-replica/
 COPY crates/postgres-adapter/Cargo.toml crates/postgres-adapter/
@@ -32,13 +33,14 @@ COPY bench/connection-per-request/Cargo.toml bench/connection-per-request/
 COPY examples/rust/Cargo.toml examples/rust/
 RUN mkdir -p src crates/nearest-replica/src examples/rust/src host-tests/src/bin host-tests/tests/it host-tests/session-guest/src \
     && mkdir -p host-tests/stand-in/src host-tests/sync-guest/src host-tests/postgres-guest/src crates/postgres-adapter/src crates/fly-middleware/src \
+    && mkdir -p crates/doctor/src \
     && mkdir -p host-tests/echo-guest/src host-tests/marking-middleware/src \
     && mkdir -p lab/src lab/tests/lab lab/notes-guest/src \
     && mkdir -p bench/src/bin bench/connection-per-instance/src bench/connection-per-request/src \
     && touch src/lib.rs crates/nearest-replica/src/lib.rs examples/rust/src/lib.rs host-tests/session-guest/src/lib.rs \
     && touch host-tests/stand-in/src/lib.rs host-tests/sync-guest/src/lib.rs host-tests/postgres-guest/src/lib.rs \
     && touch host-tests/echo-guest/src/lib.rs host-tests/marking-middleware/src/lib.rs \
-    && touch crates/postgres-adapter/src/lib.rs crates/fly-middleware/src/lib.rs \
+    && touch crates/postgres-adapter/src/lib.rs crates/fly-middleware/src/lib.rs crates/doctor/src/lib.rs \
     && touch host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs host-tests/tests/properties.rs \
     && touch host-tests/src/bin/host.rs host-tests/src/bin/soak.rs \
     && touch lab/src/main.rs lab/tests/lab/main.rs lab/notes-guest/src/lib.rs \

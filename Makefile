@@ -1,7 +1,7 @@
 # The commands of this project. `make up` and `make test` need nothing but Rust from rustup on Debian or Ubuntu, or a
 # Mac with Homebrew: scripts/setup installs what is missing.
 
-.PHONY: up try test test-languages test-browser soak bench bench-publish lint advisories adapter middleware image deploy setup lint-tools
+.PHONY: up try doctor test test-languages test-browser test-pooler soak bench bench-publish lint advisories adapter middleware image deploy setup lint-tools
 
 # Serves three regions on this machine, and a page that shows them (docs/lab.md), with a Spin of 4.1 or newer where one is
 # on the PATH, else with the in-house host: `make up`, `make up APP=path/to/spin.toml SCHEMA=schema.sql LAG=2s`,
@@ -13,6 +13,13 @@ up: setup
 # Runs a command against the region fra of such a lab, whose replica lags: `make try APP=... SCHEMA=... RUN='pytest -q'`.
 try: setup
 	@scripts/up try
+
+# Says of each database that a Machine with this environment would read from what is wrong, and what to write instead
+# (docs/doctor.md): `make doctor DATABASE_URL=postgres://... FLY_REGION=fra`, `make doctor ARGUMENTS=--json`.
+doctor: setup
+	@[ -x target/debug/doctor ] || echo '==> compiling the doctor (about half a minute the first time, on 2 cores)' >&2
+	@cargo build --quiet --locked --package doctor
+	@target/debug/doctor $(ARGUMENTS)
 
 # Runs every test; `make test SPIN=/path/to/spin` runs the same ones on a real Spin.
 test: setup
@@ -28,6 +35,11 @@ test-languages: setup
 test-browser: setup
 	@scripts/setup browser
 	cargo test --locked --workspace --test lab -- --ignored browser
+
+# The doctor behind a real PgBouncer, which is installed where it is missing.
+test-pooler: setup
+	@scripts/setup pooler
+	cargo test --locked --workspace --test doctor -- --ignored pooler
 
 # Random faults and crowds for three minutes under sixteen clients, and users whose history must add up; SOAK_SECONDS,
 # SOAK_SEED and SOAK_CLIENTS change that.

@@ -1,4 +1,4 @@
-//! What a component is built of that opens its own connections, such as one that stands in for Spin's Postgres interface.
+//! What is needed by whatever opens its own connections, such as a component that stands in for Spin's Postgres interface.
 //! Apps have no use for it, and it may change with every release.
 
 pub use crate::database::misconfigured;
@@ -8,8 +8,10 @@ pub use crate::instance::signal::spawn_detached;
 pub use crate::instance::timer::timeout;
 pub use crate::instance::written::{UNTIL_FINAL, WITHOUT_POSITIONS, WRITTEN, WRITTEN_LEASE, name_of_write};
 pub use crate::position::tells_nothing;
+pub use crate::rules::allowed_host::not_allowed;
 pub use crate::rules::bookmark::{Bookmark, Freshness, Position};
 pub use crate::rules::breaker::{BreakerRecord, Now, State, Timestamp};
+pub use crate::rules::budget::{Place, answer_by};
 pub use crate::rules::recovery::Recovery;
 pub use crate::rules::write::Outcome;
 pub use crate::spin::method::name as method_name;

@@ -7,7 +7,8 @@ use super::host::HostKind;
 
 /// The error for a database that `allowed_outbound_hosts` does not cover, with the value to set. Only the log has the
 /// value where it names a host that strangers do not know.
-pub(crate) fn not_allowed<'a>(config: &Config, candidates: impl Iterator<Item = &'a Candidate>) -> ConfigError {
+#[must_use]
+pub fn not_allowed<'a>(config: &Config, candidates: impl Iterator<Item = &'a Candidate>) -> ConfigError {
     let refused = "does not cover the host of DATABASE_URL, so Spin refuses to connect";
     let Some(value) = entry(config, candidates) else {
         let instead = "write each host of the list into `allowed_outbound_hosts` of spin.toml";

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 /// When the answer must be there: what is left of the deadline is for Spin and the way back to the client.
-pub(crate) fn answer_by(started: Instant, deadline: Duration) -> Instant {
+#[must_use]
+pub fn answer_by(started: Instant, deadline: Duration) -> Instant {
     started + deadline * 9 / 10
 }
 
 /// Where a candidate stands among those that are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// Before the main one, or behind it and known to have failed a moment ago.
     Other,
     /// The last one that is not known to be dead, with others behind it.
@@ -20,7 +21,8 @@ pub(crate) enum Place {
 
 impl Place {
     /// Of the candidate at `position` of `count`, with the main one at `main`.
-    pub(crate) fn of(position: usize, main: usize, count: usize) -> Self {
+    #[must_use]
+    pub fn of(position: usize, main: usize, count: usize) -> Self {
         match (position == main, position + 1 == count) {
             (false, _) => Self::Other,
             (true, false) => Self::Main,
@@ -36,7 +38,8 @@ impl Place {
     }
 
     /// How long this candidate may take, where `left` is left until the answer must be there.
-    pub(crate) fn time(self, left: Duration, deadline: Duration) -> Duration {
+    #[must_use]
+    pub fn time(self, left: Duration, deadline: Duration) -> Duration {
         match self {
             Self::Other => left.min(deadline / 4),
             Self::Main => left * 3 / 4,

@@ -95,7 +95,8 @@ impl DatabaseUrl {
     }
 
     /// The host, or the list of hosts with their ports.
-    pub(crate) fn host(&self) -> &str {
+    #[must_use]
+    pub fn host(&self) -> &str {
         self.hosts.as_deref().unwrap_or_else(|| self.url.host_str().unwrap_or_default())
     }
 
@@ -129,7 +130,8 @@ impl DatabaseUrl {
     }
 
     /// The same URL without a parameter.
-    pub(crate) fn without(mut self, name: &str) -> Self {
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
         self.parameters.remove(name);
         self
     }

@@ -25,6 +25,12 @@ impl ConfigError {
         self
     }
 
+    /// The component's name for the variable.
+    #[must_use]
+    pub fn variable(&self) -> &'static str {
+        self.variable
+    }
+
     /// The message without what only the log may have.
     #[must_use]
     pub fn public(&self) -> String {

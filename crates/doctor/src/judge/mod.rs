@@ -1,0 +1,11 @@
+//! Makes findings of what is known. Pure.
+
+mod cluster;
+mod place;
+mod reach;
+mod use_of;
+
+pub(crate) use cluster::cluster;
+pub(crate) use place::{allowed, place, variable};
+pub(crate) use reach::reach;
+pub(crate) use use_of::use_of;
