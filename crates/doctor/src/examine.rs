@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use nearest_replica::parts::{Place, answer_by};
+use nearest_replica::parts::answer_by;
 use nearest_replica::{Candidate, Config, Role, candidates};
 use tokio_postgres::Client;
 
@@ -68,12 +68,6 @@ async fn ask_all(config: &Config, candidates: &[Candidate]) -> Vec<Facts> {
 fn limit(config: &Config) -> Duration {
     let now = Instant::now();
     (answer_by(now, config.deadline) - now).min(PATIENCE)
-}
-
-/// How long a read waits for a candidate where nothing is known of any.
-pub(crate) fn share(config: &Config, position: usize, count: usize) -> Duration {
-    let now = Instant::now();
-    Place::of(position, count - 1, count).time(answer_by(now, config.deadline) - now, config.deadline)
 }
 
 /// The last one that is a primary: `DATABASE_URL` itself where that is one.

@@ -79,9 +79,10 @@ async fn freshness(client: &Client, position: Position, wait: Duration) -> Resul
         let params = [(&system as _, Type::TEXT), (&timeline as _, Type::INT4), (&lsn as _, Type::TEXT)];
         let rows = client.query_typed(Position::CHECK, &params).await.map_err(refusal)?;
         let freshness = u64::try_from(rows.len()).ok().and_then(Freshness::from_rows);
-        match freshness.ok_or_else(|| Refusal::Other("the check has returned too many rows".to_owned()))? {
-            Freshness::Behind if Instant::now() < end => tokio::time::sleep(Duration::from_millis(10)).await,
-            done => return Ok(done),
+        let freshness = freshness.ok_or_else(|| Refusal::Other("the check has returned too many rows".to_owned()))?;
+        if freshness != Freshness::Behind || Instant::now() >= end {
+            return Ok(freshness);
         }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

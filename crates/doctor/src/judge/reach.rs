@@ -1,8 +1,10 @@
 //! Why a candidate cannot be reached.
 
+use std::time::{Duration, Instant};
+
+use nearest_replica::parts::{Place, answer_by};
 use nearest_replica::{Candidate, Config, Role};
 
-use crate::examine::share;
 use crate::facts::{Facts, Options, Refusal};
 use crate::finding::{Code, Finding};
 
@@ -39,6 +41,12 @@ pub(crate) fn reach(config: &Config, candidates: &[Candidate], facts: &[Facts]) 
     findings
 }
 
+/// How long a read waits for a candidate where nothing is known of any.
+fn share(config: &Config, position: usize, count: usize) -> Duration {
+    let now = Instant::now();
+    Place::of(position, count - 1, count).time(answer_by(now, config.deadline) - now, config.deadline)
+}
+
 fn unanswered(config: &Config, candidate: &Candidate, refusal: &Refusal) -> Finding {
     /// Our own `statement_timeout` was over.
     const QUERY_CANCELED: &str = "57014";
@@ -52,7 +60,12 @@ fn unanswered(config: &Config, candidate: &Candidate, refusal: &Refusal) -> Find
                 "see whether the server hangs: its disk, its processors, its locks",
             )
         }
-        other => refused(config, candidate, other),
+        Refusal::NameNotFound
+        | Refusal::Refused
+        | Refusal::Closed
+        | Refusal::Tls(_)
+        | Refusal::NoPassword
+        | Refusal::Other(_) => refused(config, candidate, refusal),
     }
 }
 
