@@ -1,5 +1,5 @@
 //! The lab: `up` serves an app in three regions on this machine, with real replication and a page that shows it; `try` runs a
-//! command against that.
+//! command against that; `doctor` examines databases that are not of the lab.
 
 mod application;
 mod command;
@@ -37,6 +37,8 @@ enum Command {
     Up(up::Arguments),
     /// Runs a command against the region `fra`, whose replica lags; its exit status is the command's.
     Try(trial::Arguments),
+    /// Says of each database that a Machine with this environment would read from what is wrong, and what to write instead.
+    Doctor(doctor::Arguments),
 }
 
 #[tokio::main]
@@ -60,6 +62,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         match command {
             Command::Up(arguments) => up::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Try(arguments) => trial::run(arguments).await,
+            Command::Doctor(arguments) => Ok(doctor::run(arguments).await),
         }
     });
     tokio::select! {

@@ -83,3 +83,12 @@ fn an_error_in_a_schema_is_told_with_its_line_and_no_server_is_left() {
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["schema.sql"], "its databases are gone");
 }
+
+#[test]
+fn the_doctor_is_one_of_its_commands() {
+    let mut command = lab(&["doctor", "--json"]);
+    command.env("DATABASE_URL", "postgres://ann:secret@127.0.0.1:1/db").env_remove("FLY_REGION");
+    let (status, out, error) = run(command);
+    assert_eq!(status.code(), Some(1), "{out}{error}");
+    assert!(out.starts_with('{') && out.contains("refused") && !out.contains("secret"), "{out}");
+}
