@@ -11,6 +11,9 @@ up: setup
 	@scripts/up up
 
 # Runs a command against the region fra of such a lab, whose replica lags: `make try APP=... SCHEMA=... RUN='pytest -q'`.
+# A `$` in it is the shell's, not make's.
+override RUN := $(value RUN)
+export RUN
 try: setup
 	@scripts/up try
 

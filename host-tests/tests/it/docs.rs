@@ -253,7 +253,8 @@ fn the_readme_is_short_and_shows_what_make_up_prints() {
     let regions = read("lab/src/regions.rs");
     let replicas =
         regions.split("const REPLICAS").nth(1).unwrap().split(';').nth(1).unwrap().split('"').skip(1).step_by(2);
-    let port: u16 = up.split("default_value_t = ").nth(1).unwrap().split(')').next().unwrap().parse().unwrap();
+    let port: u16 =
+        up.split("\"PORT\", default_value_t = ").nth(1).unwrap().split([',', ')']).next().unwrap().parse().unwrap();
     let mut shown = vec![format!("{:<8}{:<26}{:<12}role", "region", "address", "reads from")];
     for ((region, role), port) in
         [(PRIMARY, "primary")].into_iter().chain(replicas.map(|it| (it, "replica"))).zip(port..)
