@@ -207,3 +207,43 @@ async fn a_variable_that_makes_no_sense_is_named_with_what_to_write() {
         }
     }
 }
+
+/// Every server of the cluster takes TLS, with one certificate of its own making, which is returned.
+async fn with_tls(adapted: &Adapted) -> String {
+    let folder = adapted.primary().ask("SHOW data_directory").await.unwrap();
+    // The server makes it: nobody else may read its key, not even root's.
+    let make = "umask 077; openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=127.0.0.1 \
+                -addext subjectAltName=IP:127.0.0.1 -keyout tls.key -out tls.crt 2> tls.log";
+    adapted.primary().ask(&format!("COPY (SELECT 1) TO PROGRAM '{make}'")).await.unwrap();
+    let (key, certificate) = (format!("{folder}/tls.key"), format!("{folder}/tls.crt"));
+    for server in adapted.cluster.servers() {
+        server.configure(&[("ssl", "on"), ("ssl_key_file", &key), ("ssl_cert_file", &certificate)]).unwrap();
+        server.ask("SELECT pg_reload_conf()::text").await.unwrap();
+        eventually(DEADLINE, "the server to take TLS", async || {
+            (server.ask("SHOW ssl").await.ok()? == "on").then_some(())
+        })
+        .await
+        .unwrap();
+    }
+    std::fs::read_to_string(certificate).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_brings_a_certificate_authority_reads_from_its_replica_over_tls() {
+    let adapted = Adapted::new().await;
+    let certificate = with_tls(&adapted).await;
+    let setup = adapted.setup("fra", App::WithAdapter);
+    let url = setup.environment["DATABASE_URL"].replace("?sslmode=disable", "");
+    let machine = adapted.start(setup.env("DATABASE_URL", format!("{url}?sslmode=require"))).await;
+    let encrypted = "SELECT string_agg(DISTINCT ssl::text, ' ') FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                     WHERE backend_type = 'client backend' AND application_name <> 'test'";
+    let script = json!({"ca_root": certificate, "steps": [on(0, PLACE), add(1, "by TLS"), on(1, PLACE)]});
+    let trusted = outcomes(&send(&machine, "4.2.0", &script).await.unwrap().body);
+    assert_eq!([&trusted[0], &trusted[2]].map(|outcome| outcome.value()), ["fra", "sjc"]);
+    for region in ["fra", "sjc"] {
+        assert_eq!(adapted.cluster.server(region).ask(encrypted).await.unwrap(), "true", "{region}");
+    }
+    let outcomes = run(&machine, "4.2.0", &[on(0, PLACE)]).await;
+    let error = outcomes[0].error.as_deref().unwrap_or_default();
+    assert!(error.contains("certificate verify failed"), "who brings none trusts the machine's alone: {outcomes:?}");
+}
