@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,8 +14,14 @@ use crate::client::Client;
 use crate::logs::Logs;
 use crate::wait::eventually;
 
-/// The process. Dropping it ends the process and waits for it.
-pub struct Process(Child);
+/// The process. Dropping it ends the process and waits for it; where this one ends in another way, a watchdog ends it.
+pub struct Process {
+    child: Child,
+    watchdog: Child,
+}
+
+/// Waits for its input to end, which the pipe does together with this process. `$1` is who is ended then.
+const WATCHDOG: &str = "cat > /dev/null; kill -TERM \"$1\"";
 
 impl Process {
     /// Starts it without this process's environment, and waits until it answers `health` with 2xx.
@@ -35,10 +42,14 @@ impl Process {
         let mut child = command.spawn().with_context(|| format!("starting {program}"))?;
         follow(child.stdout.take(), logs);
         follow(child.stderr.take(), logs);
-        let mut process = Self(child);
+        let mut watchdog = Command::new("sh");
+        watchdog.args(["-c", WATCHDOG, "watchdog", &child.id().to_string()]).current_dir("/").process_group(0);
+        let watchdog = watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let watchdog = watchdog.with_context(|| format!("starting the watchdog over {program}"))?;
+        let mut process = Self { child, watchdog };
         let what = format!("{program} to answer {health}");
         let ready = eventually(Duration::from_secs(60), &what, async || {
-            if let Ok(Some(status)) = process.0.try_wait() {
+            if let Ok(Some(status)) = process.child.try_wait() {
                 return Some(Err(status));
             }
             let mut client = Client::connect(address).await.ok()?;
@@ -54,16 +65,19 @@ impl Process {
     /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.0.id()) {
+        // First, for its signal might find another process of the same number.
+        let _ = self.watchdog.kill();
+        let _ = self.watchdog.wait();
+        if let Ok(pid) = i32::try_from(self.child.id()) {
             // SIGTERM, not SIGKILL: `spin up` has a child of its own to stop.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-            let _ = self.0.wait();
+            let _ = self.child.wait();
         }
     }
 }

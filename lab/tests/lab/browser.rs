@@ -11,7 +11,7 @@ use host_tests::wait::eventually;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
-use crate::program::{Lab, SOON, turn};
+use crate::program::{Lab, SOON, home, turn};
 
 /// A browser, and what drives it. Dropping it ends both.
 struct Browser {
@@ -93,7 +93,7 @@ async fn guestbook(scheme: Scheme) -> (Lab, Browser) {
     let lab = Lab::start(&["--app", "examples/rust", "--schema", "examples/rust/schema.sql"]).await;
     let browser = Browser::start(scheme).await;
     browser.open(lab.page()).await;
-    browser.says(&format!("{FRA} .bars"), "local").await;
+    browser.says(&format!("{FRA} .bars"), home()).await;
     (lab, browser)
 }
 
@@ -106,7 +106,7 @@ async fn in_a_browser_a_replica_is_killed_and_no_reader_notices() {
     browser.says(&state, "replica").await;
     let picture = std::env::var_os("LAB_PICTURE");
     if picture.is_some() {
-        browser.says(&bars, "local50").await;
+        browser.says(&bars, &format!("{}50", home())).await;
     }
     browser.click("Kill the database in fra").await;
     browser.says(&state, "down").await;
@@ -121,7 +121,7 @@ async fn in_a_browser_a_replica_is_killed_and_no_reader_notices() {
     // For ten seconds the answers by others are among those that are shown.
     let home = eventually(SOON, "reads to come home", async || {
         let said = browser.text(&bars).await;
-        (said.contains("local") && !said.contains("replica-down")).then_some(())
+        (said.contains(home()) && !said.contains("replica-down")).then_some(())
     });
     home.await.unwrap();
     assert_eq!(browser.text(&format!("{FRA} [data-figure=errors]")).await, "0");

@@ -9,7 +9,7 @@ use host_tests::wait::eventually;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::program::{Lab, SOON, turn};
+use crate::program::{Lab, SOON, home, turn};
 
 /// Looks at the page's events for as long as it lives.
 struct Events(BufReader<TcpStream>);
@@ -58,7 +58,7 @@ async fn a_replica_is_killed_nobody_notices_and_reads_come_home() {
     let lab = Lab::start(&[]).await;
     let mut events = Events::of(&lab);
     let reason = |state: &Value, reason: &str| of(state, "regions", "fra")["reasons"][reason].as_u64().unwrap_or(0);
-    let state = events.until("the load of a page that is open", |state| reason(state, "local") > 5);
+    let state = events.until("the load of a page that is open", |state| reason(state, home()) > 5);
     assert_eq!(state["phase"], "running");
     assert_eq!(
         (of(&state, "databases", "sjc")["replica"].as_bool(), of(&state, "databases", "fra")["replica"].as_bool()),
@@ -71,7 +71,7 @@ async fn a_replica_is_killed_nobody_notices_and_reads_come_home() {
     let round_trips = of(&state, "regions", "fra")["links"].as_array().unwrap().iter().find(|link| link["to"] == "sjc");
     assert!(round_trips.unwrap()["round_trips"].as_f64().unwrap() > 0.0, "measured on the link itself: {state}");
     lab.does(&json!({"do": "restart", "database": "fra"})).await;
-    let home = |state: &Value| reason(state, "replica-down") == 0 && reason(state, "local") > 5;
+    let home = |state: &Value| reason(state, "replica-down") == 0 && reason(state, home()) > 5;
     let state = events.until("reads to come home", home);
     assert_eq!(
         (of(&state, "databases", "fra")["state"].as_str(), of(&state, "regions", "fra")["failed"].as_u64()),
@@ -90,7 +90,7 @@ async fn a_visitor_reads_what_they_wrote_and_sees_why_while_replay_is_paused() {
     assert_eq!(signed["status"], 201, "{signed}");
     let read = lab.does(&send("GET", "/entries", "")).await;
     assert!(read["body"].as_str().unwrap().contains("here I am"), "{read}");
-    assert_ne!(read["reason"], "local", "{read}");
+    assert_ne!(read["reason"], home(), "{read}");
     let state = events
         .until("the replica to be behind", |state| of(state, "databases", "fra")["behind_bytes"].as_u64() > Some(0));
     assert_eq!(of(&state, "databases", "fra")["paused"], true);
@@ -104,7 +104,7 @@ async fn a_visitor_reads_what_they_wrote_and_sees_why_while_replay_is_paused() {
     assert_eq!(hops, [("fra", "routed"), ("sjc", "replayed")], "{seen}");
     lab.does(&json!({"do": "forget"})).await;
     let stranger = lab.does(&send("GET", "/entries", "")).await;
-    assert_eq!((stranger["reason"].as_str(), stranger["body"].as_str()), (Some("local"), Some("[]")), "{stranger}");
+    assert_eq!((stranger["reason"].as_str(), stranger["body"].as_str()), (Some(home()), Some("[]")), "{stranger}");
     lab.does(&json!({"do": "resume", "database": "fra"})).await;
     events.until("the replica to be up to date", |state| of(state, "databases", "fra")["behind_bytes"] == 0);
 }

@@ -97,8 +97,12 @@ impl Lab {
         self.said.lock().unwrap().clone()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+        kill(Pid::from_raw(self.id().try_into().unwrap()), signal).unwrap();
     }
 
     /// Waits until it has ended.
@@ -151,4 +155,9 @@ fn follow(stream: impl Read + Send + 'static, said: &Arc<Mutex<String>>) {
             said.lock().unwrap().push_str(&format!("{line}\n"));
         }
     });
+}
+
+/// Why a region's own replica answers: a real Spin, for which no names can be made up, knows it as the replica port.
+pub(crate) fn home() -> &'static str {
+    if std::env::var_os("SPIN").is_some_and(|spin| !spin.is_empty()) { "nearest" } else { "local" }
 }
