@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -24,7 +25,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, which is UTF-8.
+    /// The body; what is no UTF-8 in it is replaced.
     pub body: String,
     /// When the request was sent.
     pub sent: Instant,
@@ -72,17 +73,40 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer> {
+        let (sent, response) = self.ask(method, path, headers, body.into()).await?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.context("reading a body")?.to_bytes();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Ok(Answer { status: parts.status, headers: parts.headers, body, sent, took: sent.elapsed() })
+    }
+
+    /// `GET` of a path whose answer is read to its end and not kept.
+    ///
+    /// # Errors
+    /// When the connection breaks; every status is an answer.
+    pub async fn skip(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<()> {
+        let (_, response) = self.ask(Method::GET, path, headers, Bytes::new()).await?;
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            frame.context("reading a body")?;
+        }
+        Ok(())
+    }
+
+    async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<(Instant, Response<Incoming>)> {
         let request = Request::builder().method(method).uri(path).header("host", self.address.to_string());
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let request = request.body(Full::new(body.into())).context("making a request")?;
+        let request = request.body(Full::new(body)).context("making a request")?;
         // The connection notices only after a moment that the answer before was complete.
         self.sender.ready().await.context("waiting for the connection")?;
         let sent = Instant::now();
-        let response = self.sender.send_request(request).await.context("sending a request")?;
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.context("reading a body")?.to_bytes();
-        let body = String::from_utf8(body.to_vec()).context("reading a body")?;
-        Ok(Answer { status: parts.status, headers: parts.headers, body, sent, took: sent.elapsed() })
+        Ok((sent, self.sender.send_request(request).await.context("sending a request")?))
     }
 }
 

@@ -10,6 +10,9 @@ pub struct Logs {
     echo: Option<Arc<str>>,
 }
 
+/// How much is kept of what is passed on, in bytes.
+const KEPT: usize = 1 << 20;
+
 impl Logs {
     /// Logs that also go to stderr, each line behind `prefix`.
     #[must_use]
@@ -30,8 +33,16 @@ impl Logs {
 
     pub(crate) fn write(&self, bytes: &[u8]) {
         let new = String::from_utf8_lossy(bytes);
-        self.text.lock().unwrap_or_else(PoisonError::into_inner).push_str(&new);
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        text.push_str(&new);
         if let Some(prefix) = &self.echo {
+            // Whoever watches has seen what was before.
+            if text.len() > KEPT {
+                let end = text.len() - KEPT / 2;
+                let line = text[..text.floor_char_boundary(end)].rfind('\n').map_or(0, |at| at + 1);
+                text.drain(..line);
+            }
+            drop(text);
             for line in new.lines() {
                 eprintln!("{prefix} {line}");
             }

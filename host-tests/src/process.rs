@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::client::Client;
@@ -20,8 +20,11 @@ pub struct Process {
     watchdog: Child,
 }
 
-/// Waits for its input to end, which the pipe does together with this process. `$1` is who is ended then.
-const WATCHDOG: &str = "cat > /dev/null; kill -TERM \"$1\"";
+/// Waits for its input to end, which the pipe does together with this process. `$1` is who is ended then, with its group.
+const WATCHDOG: &str = "cat > /dev/null; kill -TERM \"$1\"; sleep 1; kill -KILL \"-$1\"";
+
+/// How long a process that was asked to end may take.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 impl Process {
     /// Starts it without this process's environment, and waits until it answers `health` with 2xx.
@@ -35,6 +38,8 @@ impl Process {
             .env_clear()
             .envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .envs(own)
+            // Ctrl-C is for us, and we end it in order.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -75,8 +80,13 @@ impl Drop for Process {
         let _ = self.watchdog.kill();
         let _ = self.watchdog.wait();
         if let Ok(pid) = i32::try_from(self.child.id()) {
-            // SIGTERM, not SIGKILL: `spin up` has a child of its own to stop.
+            // SIGTERM, not SIGKILL: `spin up` has a child of its own to stop. It does not where a guest loops.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            let end = Instant::now() + ENDS_WITHIN;
+            while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
             let _ = self.child.wait();
         }
     }

@@ -44,7 +44,7 @@ async function ask(command) {
   return undefined;
 }
 
-const time = (ms) => ms < 10 ? ms.toFixed(1) : ms < 10000 ? Math.round(ms).toString() : `${Math.round(ms / 1000)} s`;
+const time = (ms) => ms === null ? "–" : ms < 10 ? ms.toFixed(1) : ms < 10000 ? Math.round(ms).toString() : `${Math.round(ms / 1000)} s`;
 const size = (bytes) => bytes < 1024 ? `${bytes} B` : bytes < 1048576 ? `${Math.round(bytes / 1024)} KiB` : `${(bytes / 1048576).toFixed(1)} MiB`;
 
 /** The card of a region is made once, so that a button keeps the focus while figures change. */
@@ -75,7 +75,7 @@ function curve(element, key, region) {
   points.push([region.p50_ms, region.p99_ms]);
   if (points.length > SHOWN) points.shift();
   curves.set(region.name, points);
-  const y = (ms) => 100 - 20 * Math.min(5, Math.max(0, Math.log10(Math.max(ms, 0.1)) + 1));
+  const y = (ms) => ms === null ? 100 : 100 - 20 * Math.min(5, Math.max(0, Math.log10(Math.max(ms, 0.1)) + 1));
   const line = (which, name) => make("polyline", {
     class: name,
     points: points.map((point, index) => `${SHOWN - points.length + index},${y(point[which])}`).join(" "),
@@ -161,9 +161,9 @@ function database(element, database) {
 
 function request(shown) {
   const stops = shown.hops.map((stop) => stop.why === "routed" ? stop.region : `${stop.region} (${stop.why})`).join(" → ");
-  const kind = shown.status >= 500 ? "error" : shown.from_load ? "" : "own";
+  const kind = shown.status === null || shown.status >= 500 ? "error" : shown.from_load ? "" : "own";
   return make("tr", { class: kind },
-    make("td", {}, shown.edge), make("td", {}, `${shown.method} ${shown.path}`), make("td", {}, String(shown.status)),
+    make("td", {}, shown.edge), make("td", {}, `${shown.method} ${shown.path}`), make("td", {}, shown.status === null ? "given up" : String(shown.status)),
     make("td", { class: "number" }, time(shown.took_ms)), make("td", {}, stops), make("td", {}, shown.reason));
 }
 
@@ -205,7 +205,7 @@ function show(state) {
   $("app").textContent = `${state.app}, on ${state.host}`;
   $("phase").textContent = PHASES[state.phase];
   sliders.load.update(state.load, state.limits.load);
-  sliders.lag.update(state.lag_ms, Math.min(state.limits.lag_ms, 10000));
+  sliders.lag.update(state.lag_ms, state.limits.lag_ms);
   sliders.distance.update(state.distance, state.limits.distance);
   const region = $("errand").elements.region;
   if (!region.length) region.append(...state.regions.map((one) => make("option", { selected: one.name === "fra" }, one.name)));

@@ -79,7 +79,15 @@ impl Application {
                  address of the primary as the region reaches it, {{replica_url}} for that of the region's own replica"
             );
         }
-        if host.knows_private_names() || self.is_recipe {
+        #[cfg(feature = "in-house")]
+        if matches!(host, Host::InHouse) {
+            let checked = host_tests::spin::check(&self.manifest);
+            return checked.context(
+                "APP: the in-house host, which serves where no Spin is on the PATH, cannot serve this app; a real Spin \
+                 may, 4.1 or newer: SPIN=/path/to/spin",
+            );
+        }
+        if self.is_recipe {
             return Ok(());
         }
         let allows = |text: &str| self.allowed_hosts().iter().any(|allowed| allowed.contains(text));
@@ -172,6 +180,9 @@ impl Schema {
             Some(tokio_postgres::error::ErrorPosition::Internal { .. }) | None => String::new(),
         };
         let hint = match said.code() {
+            _ if self.text.contains("FROM stdin;") => {
+                " (data behind COPY is no SQL: write it with `pg_dump --inserts`)"
+            }
             code if *code == tokio_postgres::error::SqlState::SYNTAX_ERROR && self.text.contains("\n\\") => {
                 " (commands of psql, which start with a backslash, are no SQL)"
             }

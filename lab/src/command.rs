@@ -1,23 +1,23 @@
 //! What the page can ask for, and how it is done.
 
 use std::ops::RangeInclusive;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use host_tests::fault::Fault;
 use host_tests::postgres::Server;
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
 
 use crate::lab::Lab;
 use crate::load::MOST;
 use crate::options::{DISTANCES, LONGEST_LAG};
 use crate::regions::region;
-use crate::visitor::{Errand, Visitor};
+use crate::visitor::{HandRequest, Visitor};
 
-/// One wish.
+/// One command.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Command {
@@ -46,96 +46,97 @@ pub(crate) enum Command {
     /// Requests per second in each region.
     Load { rate: u32 },
     /// A request by hand.
-    Send(Errand),
+    Send(HandRequest),
     /// The visitor's cookies are thrown away.
     Forget,
 }
 
-/// Carries wishes out.
-pub(crate) struct Workshop<'a> {
+/// Carries commands out.
+pub(crate) struct Commands<'a> {
     lab: &'a Lab,
     visitor: Visitor,
-    /// One change is made after the other: a server that is being promoted is not killed meanwhile.
-    turn: Mutex<()>,
+    /// What is being done to a server: a server that is being promoted is not killed meanwhile.
+    under_way: Mutex<Option<String>>,
 }
 
-impl<'a> Workshop<'a> {
+/// For as long as it is under way.
+struct UnderWay<'a>(&'a Mutex<Option<String>>);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl<'a> Commands<'a> {
     pub(crate) fn new(lab: &'a Lab) -> Self {
-        Self { lab, visitor: Visitor::default(), turn: Mutex::default() }
+        Self { lab, visitor: Visitor::default(), under_way: Mutex::default() }
     }
 
     pub(crate) async fn carry_out(&self, command: Command) -> Result<Value> {
         self.lab.touch();
-        if let Command::Send(errand) = &command {
-            let reply = self.visitor.send(self.lab.edge(known(&errand.region)?), errand).await?;
-            return Ok(serde_json::to_value(reply)?);
+        match command {
+            Command::Send(request) => {
+                let edge = self.lab.edge(known(&request.region)?);
+                return Ok(serde_json::to_value(self.visitor.send(edge, &request).await?)?);
+            }
+            Command::Forget => self.visitor.forget(),
+            Command::Distance { scale } => self.lab.set_distance(bounded(scale, DISTANCES, "a distance")?),
+            Command::Load { rate } => self.lab.set_load(bounded(rate, 0..=MOST, "a load")?),
+            Command::Lag { ms } => {
+                let longest = LONGEST_LAG.as_secs() * 1_000;
+                self.lab.set_lag(Duration::from_millis(bounded(ms, 0..=longest, "a lag in ms")?))?;
+            }
+            Command::Cut { region, database } => self.link(&region, &database, Wanted::Cut)?,
+            Command::Mend { region, database } => self.link(&region, &database, Wanted::Open)?,
+            Command::Kill { database } => self.alone("kill", &database)?.1.crash()?,
+            Command::Hang { database } => self.alone("hang", &database)?.1.signal_all(Signal::SIGSTOP)?,
+            Command::Wake { database } => self.alone("wake", &database)?.1.signal_all(Signal::SIGCONT)?,
+            Command::Restart { database } => {
+                let (_under_way, server) = self.alone("restart", &database)?;
+                server.crash()?;
+                self.lab.cluster().start_again(server.name()).await?;
+            }
+            Command::Promote { database } => {
+                let (_under_way, server) = self.alone("promote", &database)?;
+                self.lab.promote(server.name()).await?;
+            }
+            Command::Pause { database } => self.replica("pause", &database)?.1.pause_replay().await?,
+            Command::Resume { database } => self.replica("resume", &database)?.1.resume_replay().await?,
         }
-        let _turn = self.turn.lock().await;
-        self.change(command).await?;
         Ok(Value::Object(serde_json::Map::new()))
     }
 
-    async fn change(&self, command: Command) -> Result<()> {
-        match command {
-            Command::Kill { database } => self.server(&database)?.end(Signal::SIGQUIT),
-            Command::Hang { database } => self.server(&database)?.signal_all(Signal::SIGSTOP),
-            Command::Wake { database } => self.server(&database)?.signal_all(Signal::SIGCONT),
-            Command::Restart { database } => {
-                let server = self.server(&database)?;
-                if server.is_running() {
-                    server.signal_all(Signal::SIGCONT)?;
-                    server.end(Signal::SIGQUIT)?;
-                }
-                self.lab.cluster().start_again(known(&database)?).await
-            }
-            Command::Promote { database } => self.lab.promote(known(&database)?).await,
-            Command::Pause { database } => self.replica(&database)?.pause_replay().await,
-            Command::Resume { database } => self.replica(&database)?.resume_replay().await,
-            Command::Cut { region, database } => self.link(&region, &database, Link::Cut),
-            Command::Mend { region, database } => self.link(&region, &database, Link::Open),
-            Command::Lag { ms } => {
-                let longest = LONGEST_LAG.as_secs() * 1_000;
-                self.lab.set_lag(Duration::from_millis(bounded(ms, 0..=longest, "a lag in ms")?)).await
-            }
-            Command::Distance { scale } => {
-                self.lab.set_distance(bounded(scale, DISTANCES, "a distance")?);
-                Ok(())
-            }
-            Command::Load { rate } => {
-                self.lab.set_load(bounded(rate, 0..=MOST, "a load")?);
-                Ok(())
-            }
-            Command::Forget => {
-                self.visitor.forget();
-                Ok(())
-            }
-            // It changes nothing here, and waits for nobody.
-            Command::Send(_) => Ok(()),
+    /// A server to which nothing else is done.
+    fn alone(&self, what: &str, database: &str) -> Result<(UnderWay<'_>, &Server)> {
+        let server = self.lab.cluster().server(known(database)?);
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = &*under_way {
+            bail!("the lab is still busy ({other}): ask again when that is done");
         }
+        *under_way = Some(format!("{what} {database}"));
+        Ok((UnderWay(&self.under_way), server))
     }
 
-    fn server(&self, database: &str) -> Result<&Server> {
-        Ok(self.lab.cluster().server(known(database)?))
+    fn replica(&self, what: &str, database: &str) -> Result<(UnderWay<'_>, &Server)> {
+        let found = self.alone(what, database)?;
+        ensure!(!self.lab.leads(found.1.name()), "`{database}` is the primary: it replays nothing");
+        Ok(found)
     }
 
-    fn replica(&self, database: &str) -> Result<&Server> {
-        let server = self.server(database)?;
-        ensure!(!self.lab.leads(server.name()), "`{database}` is the primary: it replays nothing");
-        Ok(server)
-    }
-
-    fn link(&self, from: &str, to: &str, wanted: Link) -> Result<()> {
+    fn link(&self, from: &str, to: &str, wanted: Wanted) -> Result<()> {
         let place = self.lab.place(known(from)?).context("each region has a Machine")?;
         let link = place.link(known(to)?).context("each Machine has a link to each database")?;
         match wanted {
-            Link::Cut => link.proxy.set(Fault::Refuse),
-            Link::Open => place.open(link, &self.lab.distances_now()),
+            Wanted::Cut => link.proxy.set(Fault::Refuse),
+            Wanted::Open => place.open(link, &self.lab.distances_now()),
         }
         Ok(())
     }
 }
 
-enum Link {
+/// What becomes of a link.
+enum Wanted {
     Cut,
     Open,
 }
@@ -158,13 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_has_a_name_and_what_it_needs() {
+    fn a_command_has_a_name_and_what_it_needs() {
         assert!(
             matches!(parse(r#"{"do": "kill", "database": "fra"}"#), Ok(Command::Kill { database }) if database == "fra")
         );
         assert!(matches!(parse(r#"{"do": "forget"}"#), Ok(Command::Forget)));
         let send = r#"{"do": "send", "region": "fra", "method": "GET", "path": "/"}"#;
-        assert!(matches!(parse(send), Ok(Command::Send(errand)) if errand.region == "fra"));
+        assert!(matches!(parse(send), Ok(Command::Send(request)) if request.region == "fra"));
         for bad in [r#"{"do": "drop"}"#, r#"{"do": "kill"}"#, r#"{"do": "lag", "ms": -1}"#, "{}"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use host_tests::fly::{Distances, Fly};
 use host_tests::machine::{Host, Machine};
-use host_tests::postgres::{Cluster, PRIMARY, Server};
+use host_tests::postgres::{Cluster, Server};
 use tokio::sync::watch;
 
 use crate::application::{Application, Replicas, Schema, environment};
@@ -108,7 +108,7 @@ impl Lab {
         };
         lab.set_distance(plan.distance);
         if plan.lag > Duration::ZERO {
-            lab.set_lag(plan.lag).await?;
+            lab.set_lag(plan.lag)?;
         }
         Ok(lab)
     }
@@ -174,7 +174,7 @@ impl Lab {
     }
 
     /// Every server replays that much later, once it is a replica.
-    pub(crate) async fn set_lag(&self, lag: Duration) -> Result<()> {
+    pub(crate) fn set_lag(&self, lag: Duration) -> Result<()> {
         for server in self.cluster.servers() {
             // A server that is down, or hangs, reads it when it comes back.
             server.configure(&[("recovery_min_apply_delay", &format!("{}ms", lag.as_millis()))])?;
@@ -188,19 +188,17 @@ impl Lab {
 
     /// The replica of a region becomes the primary, and the address of the primary leads there.
     pub(crate) async fn promote(&self, region: &str) -> Result<()> {
-        self.cluster.promote(region).await?;
-        self.places.iter().for_each(|place| place.lead_to(region));
-        Ok(())
+        let outcome = self.cluster.promote(region).await;
+        // Also where something has failed behind it.
+        if self.leads(region) {
+            self.places.iter().for_each(|place| place.lead_to(region));
+        }
+        outcome
     }
 
     /// Whether a region's server is the primary.
     pub(crate) fn leads(&self, region: &str) -> bool {
         self.cluster.primary().name() == region
-    }
-
-    /// Where the app expects the primary to be.
-    pub(crate) fn primary_region(&self) -> &'static str {
-        PRIMARY
     }
 }
 

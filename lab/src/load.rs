@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use host_tests::client::Client;
-use http::Method;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -105,6 +104,6 @@ async fn ask(client: Option<Client>, edge: std::net::SocketAddr, path: &str) -> 
         Some(client) => client,
         None => Client::connect(edge).await.ok()?,
     };
-    client.send_with(Method::GET, path, &[("user-agent", LOAD)], "").await.ok()?;
+    client.skip(path, &[("user-agent", LOAD)]).await.ok()?;
     Some(client)
 }

@@ -13,6 +13,7 @@ mod regions;
 mod requests;
 mod single;
 mod snapshot;
+mod stopping;
 mod trial;
 mod up;
 mod visitor;
@@ -20,9 +21,8 @@ mod web;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Three regions on this machine, with real replication.
 #[derive(Parser)]
@@ -41,44 +41,44 @@ enum Command {
     Doctor(doctor::Arguments),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let command = Arguments::parse().command;
-    match run(command).await {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+    let stopped = match stopping::on_signals(&command) {
+        Ok(stopped) => stopped,
+        Err(error) => return failed(&error),
+    };
+    let runtime = match tokio::runtime::Runtime::new().context("starting to work") {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            // Whatever has been started is stopped when this is dropped.
+            outcome = work(command) => Some(outcome),
+            _ = stopped => None,
         }
+    });
+    let code = match outcome {
+        Some(Ok(code)) => code,
+        Some(Err(error)) => failed(&error),
+        None => stopping::exit(),
+    };
+    // A build that goes on, or a guest that loops, is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+async fn work(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(arguments) => up::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Try(arguments) => trial::run(arguments).await,
+        Command::Doctor(arguments) => Ok(doctor::run(arguments).await),
     }
 }
 
-async fn run(command: Command) -> Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    // What a command that was interrupted is reported as; for a server Ctrl-C is the way to end it.
-    let interrupted = if matches!(command, Command::Up(_)) { 0 } else { 130 };
-    let mut work = Box::pin(async {
-        match command {
-            Command::Up(arguments) => up::run(arguments).await.map(|()| ExitCode::SUCCESS),
-            Command::Try(arguments) => trial::run(arguments).await,
-            Command::Doctor(arguments) => Ok(doctor::run(arguments).await),
-        }
-    });
-    tokio::select! {
-        outcome = &mut work => return outcome,
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    step("stopping");
-    // Who asks again does not want to wait; the watchdog over the servers stops what is left.
-    tokio::spawn(async move {
-        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        std::process::exit(1)
-    });
-    // Whatever has been started is stopped in its Drop. A build that goes on is not waited for.
-    drop(work);
-    std::process::exit(interrupted)
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }
 
 /// Says what is done now.

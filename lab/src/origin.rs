@@ -2,7 +2,7 @@
 //! must not be able to kill a database, nor read what the lab shows.
 
 use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 
 /// The addresses under which the page is asked for. Others, such as a name that leads to this machine (DNS rebinding), are
 /// not.
@@ -11,7 +11,13 @@ pub(crate) struct Origins(Vec<String>);
 
 impl Origins {
     pub(crate) fn of(port: u16) -> Self {
-        Self(["127.0.0.1", "localhost"].map(|host| format!("{host}:{port}")).to_vec())
+        let hosts = ["127.0.0.1", "localhost"].into_iter();
+        // The port of the scheme itself is left out.
+        Self(
+            hosts
+                .flat_map(|host| [format!("{host}:{port}")].into_iter().chain((port == 80).then(|| host.to_owned())))
+                .collect(),
+        )
     }
 
     /// Why a request is refused, if it is. Browsers send `Origin` with every POST; they ask before they send JSON to
@@ -21,6 +27,12 @@ impl Origins {
         let is_ours = |host: &str| self.0.iter().any(|own| own.eq_ignore_ascii_case(host));
         if !is_ours(text(HOST)) {
             return Err((StatusCode::FORBIDDEN, "ask for the address that the lab has printed"));
+        }
+        // An image of another page has no `Origin`. A link to this page is fine.
+        let site = text(HeaderName::from_static("sec-fetch-site"));
+        let is_link = text(HeaderName::from_static("sec-fetch-mode")) == "navigate";
+        if !["", "same-origin", "none"].contains(&site) && !is_link {
+            return Err((StatusCode::FORBIDDEN, "only the lab's own page may ask for that"));
         }
         let origin = headers.contains_key(ORIGIN).then(|| text(ORIGIN));
         match origin.map(|origin| origin.strip_prefix("http://").is_some_and(is_ours)) {
@@ -38,8 +50,6 @@ impl Origins {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderName;
-
     use super::*;
 
     fn asked(method: &Method, headers: &[(HeaderName, &'static str)]) -> Option<u16> {
@@ -68,5 +78,9 @@ mod tests {
         for host in ["evil.example:3003", "127.0.0.1", "127.0.0.1:3000", ""] {
             assert_eq!(asked(&Method::GET, &[(HOST, host)]), Some(403), "{host}");
         }
+        let image = [(HOST, "127.0.0.1:3003"), (HeaderName::from_static("sec-fetch-site"), "cross-site")];
+        assert_eq!(asked(&Method::GET, &image), Some(403), "an image of another page");
+        let link = (HeaderName::from_static("sec-fetch-mode"), "navigate");
+        assert_eq!(asked(&Method::GET, &[image[0].clone(), image[1].clone(), link]), None, "a link on another page");
     }
 }

@@ -26,7 +26,8 @@ pub(crate) struct Shown {
     edge: String,
     method: String,
     path: String,
-    status: u16,
+    /// Nothing where the client did not wait for an answer.
+    status: Option<u16>,
     took_ms: f64,
     /// The regions of the Machines that it went to, with what Fly's proxy did.
     hops: Vec<Stop>,
@@ -47,9 +48,10 @@ struct Stop {
 pub(crate) struct Rates {
     /// Requests per second.
     rate: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-    /// Answers with 5xx, in the window.
+    /// To the headers of the answer; nothing where nothing was asked.
+    p50_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    /// Answers with 5xx, and requests that were given up, in the window.
     failed: usize,
     /// How many for which reason, in the window.
     reasons: BTreeMap<String, usize>,
@@ -80,6 +82,9 @@ struct State {
 /// What is kept. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Requests(Arc<Mutex<State>>);
+
+/// How many different reasons are shown: an app may make one up for each request.
+const REASONS_SHOWN: usize = 12;
 
 /// The name of the lab's own clients (`user-agent`).
 pub(crate) const LOAD: &str = "lab-load";
@@ -126,7 +131,7 @@ impl Requests {
         samples.push_back(Sample {
             at: now,
             took: seen.took,
-            failed: seen.status.is_server_error(),
+            failed: seen.status.is_none_or(|status| status.is_server_error()),
             reason: shown.reason.clone(),
             answered_in: seen.hops.last().map(|hop| hop.region.clone()).unwrap_or_default(),
         });
@@ -166,13 +171,14 @@ impl Requests {
         let at = |per_cent: usize| ms(times[(times.len() * per_cent / 100).min(times.len() - 1)]);
         let mut rates = Rates {
             rate: count as f64 / seconds.as_secs_f64(),
-            p50_ms: at(50),
-            p99_ms: at(99),
+            p50_ms: Some(at(50)),
+            p99_ms: Some(at(99)),
             failed: samples.iter().filter(|sample| sample.failed).count(),
             ..Rates::default()
         };
         for sample in samples {
-            *rates.reasons.entry(sample.reason.clone()).or_default() += 1;
+            let known = rates.reasons.len() < REASONS_SHOWN || rates.reasons.contains_key(&sample.reason);
+            *rates.reasons.entry(if known { &sample.reason } else { "others" }.to_owned()).or_default() += 1;
             *rates.answered_in.entry(sample.answered_in.clone()).or_default() += 1;
         }
         rates
@@ -192,10 +198,10 @@ impl Shown {
             edge: seen.edge.clone(),
             method: seen.method.to_string(),
             path: seen.path.clone(),
-            status: seen.status.as_u16(),
+            status: seen.status.map(|status| status.as_u16()),
             took_ms: ms(seen.took),
             hops: hops.collect(),
-            reason: reason(&seen.headers),
+            reason: if seen.status.is_none() { "given-up".to_owned() } else { reason(&seen.headers) },
             from_load: seen.client == LOAD,
         }
     }
@@ -203,7 +209,8 @@ impl Shown {
     /// As one line of the terminal.
     pub(crate) fn line(&self) -> String {
         let regions: Vec<_> = self.hops.iter().map(|stop| stop.region.as_str()).collect();
-        let Self { edge, method, path, status, took_ms, reason, .. } = self;
+        let Self { edge, method, path, took_ms, reason, .. } = self;
+        let status = self.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
         format!("{edge} {method} {path} {status} {took_ms:.1} ms {} {reason}", regions.join(" -> "))
             .trim_end()
             .to_owned()
@@ -227,7 +234,7 @@ mod tests {
             method: Method::GET,
             path: "/".to_owned(),
             client: client.to_owned(),
-            status: StatusCode::from_u16(status).unwrap(),
+            status: StatusCode::from_u16(status).ok(),
             headers: HeaderMap::from_iter([("database-reason".parse().unwrap(), reason.parse().unwrap())]),
             took: Duration::from_millis(took),
             hops: Vec::new(),
@@ -242,7 +249,7 @@ mod tests {
             requests.note(now + Duration::from_secs(5), &seen("", "local", took, 200));
         }
         let rates = requests.rates("fra", now + Duration::from_secs(12));
-        assert_eq!((rates.p50_ms, rates.p99_ms, rates.failed), (51.0, 100.0, 0));
+        assert_eq!((rates.p50_ms, rates.p99_ms, rates.failed), (Some(51.0), Some(100.0), 0));
         assert!((rates.rate - 10.0).abs() < 0.01, "{}", rates.rate);
         assert_eq!(rates.reasons, BTreeMap::from([("local".to_owned(), 100)]));
         assert_eq!(requests.rates("syd", now), Rates::default());

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use host_tests::counting_proxy::MessageCounts;
+use host_tests::postgres::PRIMARY;
 use serde::Serialize;
 
 use crate::databases::{Database, Databases};
@@ -89,7 +90,7 @@ impl<'a> Snapshots<'a> {
         let snapshot = Snapshot {
             app: self.lab.app.clone(),
             host: self.host,
-            primary_region: self.lab.primary_region(),
+            primary_region: PRIMARY,
             lag_ms: millis(knobs.lag),
             distance: knobs.distance,
             load: knobs.load,

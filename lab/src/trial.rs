@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::process::Command;
 
 use crate::lab::{Lab, Plan};
@@ -55,8 +57,22 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     for name in ["APP", "SCHEMA", "LAG", "DISTANCE", "RUN", "SPIN", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"] {
         command.env_remove(name);
     }
-    let status = command.status().await.context("starting a shell")?;
+    // With all that it starts, which ends with it.
+    let mut child = command.process_group(0).spawn().context("starting a shell")?;
+    let _group = Group(child.id());
+    let status = child.wait().await.context("waiting for the command")?;
     let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     step(&format!("`{}` has ended with {code}", arguments.run));
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// The processes of a command. Dropping it ends those that are left.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.0.and_then(|id| i32::try_from(id).ok()) {
+            let _ = killpg(Pid::from_raw(id), Signal::SIGTERM);
+        }
+    }
 }

@@ -12,9 +12,9 @@ use host_tests::machine::Host;
 use host_tests::postgres::{Cluster, PRIMARY};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
-use crate::command::Workshop;
+use crate::command::Commands;
 use crate::databases::Databases;
 use crate::lab::{Lab, Plan};
 use crate::load::{self, LEFT_ALONE, Phase, Watchers};
@@ -23,7 +23,7 @@ use crate::origin::Origins;
 use crate::regions::REGIONS;
 use crate::requests::Requests;
 use crate::snapshot::Snapshots;
-use crate::web::{Desk, router};
+use crate::web::{Shared, router};
 use crate::{single, step};
 
 /// What `up` can be told.
@@ -62,7 +62,9 @@ fn load_path(value: &str) -> Result<String, String> {
 /// How often the page is told.
 const EVERY: Duration = Duration::from_millis(500);
 /// How many of the page's requests are under way at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
+/// How long an app may take for the first answer of a Machine.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     if let Some(url) = arguments.database_url {
@@ -94,11 +96,11 @@ async fn show(lab: &Lab, page: TcpListener, host: &'static str, path: &str, left
     let (snapshot, snapshots) = watch::channel(String::from("{}"));
     let (phase, phases) = watch::channel(Phase::NobodyLooks);
     let origins = Origins::of(page.local_addr()?.port());
-    let desk = Desk { snapshots, orders, watchers: watchers.clone(), origins };
-    let workshop = Workshop::new(lab);
+    let shared = Shared { snapshots, orders, watchers: watchers.clone(), origins };
+    let commands = Commands::new(lab);
     let received = futures::stream::unfold(received, async |mut received| Some((received.recv().await?, received)));
     let carry_out = received.for_each_concurrent(AT_ONCE, async |(command, reply)| {
-        let outcome = workshop.carry_out(command).await.map_err(|error| format!("{error:#}"));
+        let outcome = commands.carry_out(command).await.map_err(|error| format!("{error:#}"));
         // Whoever asked may have gone.
         let _ = reply.send(outcome);
     });
@@ -116,7 +118,7 @@ async fn show(lab: &Lab, page: TcpListener, host: &'static str, path: &str, left
         }
     };
     tokio::select! {
-        served = axum::serve(page, router(desk)) => served.context("serving the page"),
+        served = axum::serve(page, router(shared)) => served.context("serving the page"),
         error = tell => Err(error).context("telling the page"),
         () = carry_out => bail!("the page has ended"),
         () = databases.watch(lab) => Ok(()),
@@ -134,7 +136,10 @@ async fn report(lab: &Lab, plan: &Plan, path: &str, page: SocketAddr) -> Result<
         writeln!(table, "{:<8}{:<26}GET {path}", "region", "address")?;
     }
     for (region, machine) in lab.machines() {
-        let answer = machine.client().await?.get(path).await?;
+        let asked = async { machine.client().await?.get(path).await };
+        let answer = timeout(FIRST_ANSWER, asked).await;
+        let answer = answer
+            .with_context(|| format!("the app in {region} has not answered GET {path} for {FIRST_ANSWER:?}"))??;
         let url = format!("http://{}/", lab.edge(region));
         if !plan.is_recipe() {
             writeln!(table, "{region:<8}{url:<26}{}", answer.status)?;

@@ -22,7 +22,7 @@ const SHOWN: usize = 4_000;
 /// A request, as the page sends it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Errand {
+pub(crate) struct HandRequest {
     pub(crate) region: String,
     method: String,
     path: String,
@@ -53,21 +53,21 @@ impl Visitor {
         *self.jar() = CookieJar::default();
     }
 
-    pub(crate) async fn send(&self, edge: SocketAddr, errand: &Errand) -> Result<Reply> {
+    pub(crate) async fn send(&self, edge: SocketAddr, request: &HandRequest) -> Result<Reply> {
         let method =
-            Method::from_bytes(errand.method.as_bytes()).context("that is no HTTP method: write GET or POST")?;
-        ensure!(errand.path.starts_with('/'), "a path starts with a slash");
+            Method::from_bytes(request.method.as_bytes()).context("that is no HTTP method: write GET or POST")?;
+        ensure!(request.path.starts_with('/'), "a path starts with a slash");
         let cookies = self.jar().iter().map(|cookie| cookie.stripped().to_string()).collect::<Vec<_>>().join("; ");
         let mut headers = vec![("user-agent", "lab-visitor")];
         if !cookies.is_empty() {
             headers.push((COOKIE.as_str(), cookies.as_str()));
         }
-        if !errand.body.is_empty() {
-            headers.push(("content-type", media_type(&errand.body)));
+        if !request.body.is_empty() {
+            headers.push(("content-type", media_type(&request.body)));
         }
         let sending = async {
             let mut client = Client::connect(edge).await?;
-            client.send_with(method, &errand.path, &headers, errand.body.clone()).await
+            client.send_with(method, &request.path, &headers, request.body.clone()).await
         };
         let answer = timeout(PATIENCE, sending).await.context("there was no answer within 20 s")??;
         self.keep(&answer.headers);

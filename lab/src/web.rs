@@ -21,12 +21,12 @@ use crate::command::Command;
 use crate::load::Watchers;
 use crate::origin::Origins;
 
-/// A wish, and where what comes of it goes.
+/// A command, and where what comes of it goes.
 pub(crate) type Order = (Command, oneshot::Sender<Result<Value, String>>);
 
 /// What the page talks to.
 #[derive(Clone)]
-pub(crate) struct Desk {
+pub(crate) struct Shared {
     pub(crate) snapshots: watch::Receiver<String>,
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) watchers: Watchers,
@@ -41,15 +41,15 @@ const SCRIPT: &str = include_str!("../page/lab.js");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub(crate) fn router(desk: Desk) -> Router {
+pub(crate) fn router(shared: Shared) -> Router {
     Router::new()
         .route("/", get(async || file("text/html; charset=utf-8", PAGE)))
         .route("/lab.css", get(async || file("text/css; charset=utf-8", STYLE)))
         .route("/lab.js", get(async || file("text/javascript; charset=utf-8", SCRIPT)))
         .route("/events", get(events))
         .route("/commands", post(command))
-        .layer(from_fn_with_state(desk.origins.clone(), guard))
-        .with_state(desk)
+        .layer(from_fn_with_state(shared.origins.clone(), guard))
+        .with_state(shared)
 }
 
 fn file(kind: &'static str, content: &'static str) -> impl IntoResponse {
@@ -73,9 +73,9 @@ async fn guard(State(origins): State<Origins>, request: Request, next: Next) -> 
 }
 
 /// Everything, again and again.
-async fn events(State(desk): State<Desk>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let watcher = desk.watchers.join();
-    let mut snapshots = desk.snapshots;
+async fn events(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let watcher = shared.watchers.join();
+    let mut snapshots = shared.snapshots;
     snapshots.mark_changed();
     let stream = futures::stream::unfold((snapshots, watcher), |(mut snapshots, watcher)| async {
         snapshots.changed().await.ok()?;
@@ -85,13 +85,13 @@ async fn events(State(desk): State<Desk>) -> Sse<impl Stream<Item = Result<Event
     Sse::new(stream).keep_alive(KeepAlive::default())
 }
 
-async fn command(State(desk): State<Desk>, command: Result<Json<Command>, JsonRejection>) -> Response {
+async fn command(State(shared): State<Shared>, command: Result<Json<Command>, JsonRejection>) -> Response {
     let command = match command {
         Ok(Json(command)) => command,
         Err(error) => return problem(StatusCode::BAD_REQUEST, &error.body_text()).into_response(),
     };
     let (reply, outcome) = oneshot::channel();
-    if desk.orders.send((command, reply)).await.is_err() {
+    if shared.orders.send((command, reply)).await.is_err() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the lab is stopping").into_response();
     }
     match outcome.await {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use http::header::USER_AGENT;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -58,52 +58,56 @@ impl Edge {
         let id = request_id(&self.region);
         let upgrade = take_hop_by_hop(request.headers_mut());
         // Nobody pays for what nobody wants to know.
-        let asked = (self.network.seen.receiver_count() > 0).then(|| (Instant::now(), Asked::of(&request)));
+        let pending =
+            (self.network.seen.receiver_count() > 0).then(|| Pending::new(&self.network, self.seen(&id, &request)));
         add_to_request(request.headers_mut(), &self.region, &id, client, self.address);
         let mut forwarding = Forwarding::new(&self.network, &self.region, &id, upgrade);
         let outcome = forwarding.run(request).await;
         let mut response = outcome.unwrap_or_else(|refusal| refusal.response(forwarding.replays()));
         take_hop_by_hop(response.headers_mut());
         add_to_response(response.headers_mut(), &id, forwarding.replays());
-        if let Some((started, asked)) = asked {
-            self.tell(id, asked, &response, started.elapsed());
+        if let Some(mut pending) = pending {
+            pending.seen.status = Some(response.status());
+            pending.seen.headers = response.headers().clone();
         }
         response
     }
 
-    fn tell(&self, id: String, asked: Asked, response: &Response<Body>, took: Duration) {
-        let Asked { method, path, client } = asked;
-        let hops = self.network.trace.hops(&id);
-        let (status, headers) = (response.status(), response.headers().clone());
-        // The last listener may have gone meanwhile.
-        let _ = self.network.seen.send(Seen {
-            id,
-            edge: self.region.clone(),
-            method,
-            path,
-            client,
-            status,
-            headers,
-            took,
-            hops,
-        });
-    }
-}
-
-/// What is told of a request.
-struct Asked {
-    method: Method,
-    path: String,
-    client: String,
-}
-
-impl Asked {
-    fn of(request: &Request<Incoming>) -> Self {
+    /// A request that has no answer yet.
+    fn seen(&self, id: &str, request: &Request<Incoming>) -> Seen {
         let client = request.headers().get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        Self {
+        Seen {
+            id: id.to_owned(),
+            edge: self.region.clone(),
             method: request.method().clone(),
             path: request.uri().path_and_query().map_or_else(String::new, ToString::to_string),
             client: client.unwrap_or_default().into_owned(),
+            status: None,
+            headers: HeaderMap::new(),
+            took: Duration::ZERO,
+            hops: Vec::new(),
         }
+    }
+}
+
+/// A request of which is told when it ends: with its answer, or when its client has gone.
+struct Pending<'a> {
+    network: &'a Network,
+    started: Instant,
+    seen: Seen,
+}
+
+impl<'a> Pending<'a> {
+    fn new(network: &'a Network, seen: Seen) -> Self {
+        Self { network, started: Instant::now(), seen }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.seen.took = self.started.elapsed();
+        self.seen.hops = self.network.trace.hops(&self.seen.id);
+        // The last listener may have gone meanwhile.
+        let _ = self.network.seen.send(self.seen.clone());
     }
 }

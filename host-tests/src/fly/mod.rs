@@ -108,7 +108,7 @@ impl Fly {
         self.network.trace.hops(request_id)
     }
 
-    /// Every answer from now on.
+    /// Every request that ends from now on.
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Seen> {
         self.network.seen.subscribe()

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::route::InstanceId;
 
-/// An answer, as an edge has given it.
+/// A request that has ended at an edge: with an answer, or because its client has gone.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// Its `fly-request-id`.
@@ -21,11 +21,11 @@ pub struct Seen {
     pub path: String,
     /// and the name of the client (`user-agent`), empty where it has none.
     pub client: String,
-    /// The answer: its status,
-    pub status: StatusCode,
+    /// The answer: its status, nothing where the client has gone before,
+    pub status: Option<StatusCode>,
     /// and its headers.
     pub headers: HeaderMap,
-    /// From the request to the headers of the answer.
+    /// From the request to the headers of the answer, or to its end.
     pub took: Duration,
     /// Where it went, in order.
     pub hops: Vec<Hop>,

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::{Uid, User, chown};
@@ -85,7 +85,11 @@ pub(super) fn hand_over(folder: &Path) -> Result<()> {
 
 /// Runs a command to its end.
 pub(super) fn run(mut command: Command, what: &str) -> Result<()> {
-    let output = command.output().with_context(|| what.to_owned())?;
+    succeeded(&command.output().with_context(|| what.to_owned())?, what)
+}
+
+/// With what a command has said, where it failed.
+pub(super) fn succeeded(output: &Output, what: &str) -> Result<()> {
     ensure!(output.status.success(), "{what}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
 }

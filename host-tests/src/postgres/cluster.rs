@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
-use super::binaries::{Binaries, hand_over, run};
+use super::binaries::{Binaries, hand_over, run, succeeded};
 use super::server::{Server, USER};
 use super::watchdog::Watchdog;
 use crate::wait::eventually;
@@ -73,11 +74,26 @@ impl Cluster {
 
     /// Starts a server on a new copy of the primary's data, and waits until it streams.
     async fn copy_primary_to(&self, replica: &Server) -> Result<()> {
-        let (data, region, primary) = (replica.data(), replica.name(), self.primary().address());
+        let (data, region, primary) = (replica.data(), replica.name(), self.primary());
+        answers(primary).await?;
+        // Beside what there is: a copy that fails takes nothing away.
+        let copy = data.with_extension("copy");
         let mut backup = self.binaries.command("pg_basebackup")?;
-        backup.arg("-D").arg(data).args(["-X", "stream", "-c", "fast"]).args(["-d", &conninfo(primary, "backup")]);
-        run(backup, &format!("copying the primary for replica `{region}`"))?;
-        replica.configure(&[("cluster_name", region), ("primary_conninfo", &conninfo(primary, region))])?;
+        let from = conninfo(primary.address(), "backup");
+        backup.arg("-D").arg(&copy).args(["-X", "stream", "-c", "fast"]).args(["-d", &from]);
+        let what = format!("copying the primary for replica `{region}`");
+        let mut backup = tokio::process::Command::from(backup);
+        let output = timeout(COPIED_WITHIN, backup.kill_on_drop(true).output()).await;
+        let copied = output.with_context(|| format!("{what} took too long"))?.with_context(|| what.clone());
+        if let Err(error) = copied.and_then(|output| succeeded(&output, &what)) {
+            let _ = std::fs::remove_dir_all(&copy);
+            return Err(error);
+        }
+        if data.exists() {
+            std::fs::remove_dir_all(data).with_context(|| format!("removing the old data of `{region}`"))?;
+        }
+        std::fs::rename(&copy, data).with_context(|| format!("naming the data of `{region}`"))?;
+        replica.configure(&[("cluster_name", region), ("primary_conninfo", &conninfo(primary.address(), region))])?;
         let standby = data.join("standby.signal");
         std::fs::write(&standby, "").context("marking the replica")?;
         hand_over(&standby)?;
@@ -93,24 +109,24 @@ impl Cluster {
         .await
     }
 
-    /// Makes the replica of a region the primary: the one there was is killed, the other replicas that run follow the new
-    /// one. What the new one has not received is lost, as with every asynchronous primary.
+    /// Makes the replica of a region the primary: the one there was ends at once, the others follow the new one, as soon as
+    /// they run. What the new one has not received is lost, as with every asynchronous primary.
     ///
     /// # Errors
-    /// When the region's server is no running replica.
+    /// When the region's server is no replica that answers; nothing has happened then.
     pub async fn promote(&self, region: &str) -> Result<()> {
         let (index, new) =
             self.servers.iter().enumerate().find(|(_, server)| server.name() == region).context("no such server")?;
         ensure!(self.primary.load(Ordering::Acquire) != index, "`{region}` is the primary");
-        ensure!(new.is_running(), "`{region}` is not running");
-        if self.primary().is_running() {
-            self.primary().end(Signal::SIGKILL)?;
-        }
-        new.ask("SELECT pg_promote()::text").await?;
+        answers(new).await?;
+        self.primary().crash()?;
+        let promoted = new.ask("SELECT pg_promote()::text").await?;
+        ensure!(promoted == "true", "`{region}` was told to become the primary, and has not done so within a minute");
         self.primary.store(index, Ordering::Release);
         for replica in self.replicas().filter(|replica| replica.is_running()) {
             self.follow(replica)?;
-            replica.ask("SELECT pg_reload_conf()::text").await?;
+            // One that hangs hears of it when it goes on.
+            replica.signal(Signal::SIGHUP)?;
         }
         Ok(())
     }
@@ -125,19 +141,19 @@ impl Cluster {
     /// # Errors
     /// When it does not come up.
     pub async fn start_again(&self, region: &str) -> Result<()> {
-        let server = self.server(region);
-        if std::ptr::eq(server, self.primary()) {
+        let (server, primary) = (self.server(region), self.primary());
+        if std::ptr::eq(server, primary) {
             return server.start().await;
         }
-        if server.data().join("standby.signal").exists() {
+        let was_replica = server.data().join("standby.signal").exists();
+        if was_replica {
             self.follow(server)?;
             server.start().await?;
-            if !self.primary().is_running() || self.wait_until_streaming(region).await.is_ok() {
+            if answers(primary).await.is_err() || self.wait_until_streaming(region).await.is_ok() {
                 return Ok(());
             }
-            server.end(Signal::SIGKILL)?;
+            server.crash()?;
         }
-        std::fs::remove_dir_all(server.data()).with_context(|| format!("removing the old data of `{region}`"))?;
         self.copy_primary_to(server).await
     }
 
@@ -185,6 +201,16 @@ impl Drop for Cluster {
     }
 }
 
+/// How long a copy of a database without much in it may take.
+const COPIED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Finds out at once whether a server can be worked with.
+async fn answers(server: &Server) -> Result<()> {
+    let asked = timeout(Duration::from_secs(2), server.ask("SELECT 1")).await;
+    let name = server.name();
+    asked.ok().and_then(Result::ok).map(drop).with_context(|| format!("`{name}` does not answer: let it run first"))
+}
+
 fn new_primary(folder: &Path, binaries: &Binaries) -> Result<Server> {
     let data = folder.join(PRIMARY);
     let mut initdb = binaries.command("initdb")?;
@@ -199,6 +225,8 @@ fn new_primary(folder: &Path, binaries: &Binaries) -> Result<Server> {
         ("max_connections", "300"),
         ("wal_level", "replica"),
         ("hot_standby", "on"),
+        // A replica that is far behind, or that follows another primary, finds what it lacks.
+        ("wal_keep_size", "512MB"),
         // Nothing here outlives the test.
         ("fsync", "off"),
         ("shared_buffers", "16MB"),

@@ -196,6 +196,18 @@ impl Server {
         Ok(())
     }
 
+    /// Ends the process at once, as a crash does, also where it hangs.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn crash(&self) -> Result<()> {
+        if self.is_running() {
+            self.signal_all(Signal::SIGCONT)?;
+            self.end(Signal::SIGQUIT)?;
+        }
+        Ok(())
+    }
+
     /// Ends the process, if there is one, and waits for it.
     pub(super) fn stop(&self) {
         let running = self.process().is_some();

@@ -10,6 +10,14 @@ use anyhow::{Context, Result, ensure};
 use super::dependencies::Entry;
 use super::manifest::{Commands, Component, Manifest, folder_of};
 
+/// Finds out whether this host can serve a manifest, as far as the manifest tells.
+///
+/// # Errors
+/// With what it lacks.
+pub fn check(manifest: &Path) -> Result<()> {
+    Manifest::load(manifest)?.dependencies().map(drop)
+}
+
 /// Builds all components of a manifest.
 ///
 /// # Errors

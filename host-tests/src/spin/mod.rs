@@ -36,7 +36,7 @@ mod variables;
 mod vault;
 mod worker;
 
-pub use build::build;
+pub use build::{build, check};
 pub use instances::{Instances, instantiate};
 pub use options::Options;
 pub use server::Server;

@@ -44,6 +44,18 @@ fn an_app_that_is_not_there_or_is_no_app_is_refused_before_anything_starts() {
 }
 
 #[test]
+fn what_the_in_house_host_lacks_is_told_before_anything_is_built() {
+    let folder = folder();
+    let manifest = folder.path().join("spin.toml");
+    let app = "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.http]]\nroute = \"/...\"\n\
+               component = \"a\"\n[component.a]\nsource = \"a.wasm\"\nsqlite_databases = [\"default\"]\n";
+    fs::write(&manifest, app).unwrap();
+    let mut command = lab(&["up", "--app", text(&manifest)]);
+    command.env_remove("SPIN");
+    refuses(command, "the in-house host, which serves where no Spin is on the PATH, cannot serve this app");
+}
+
+#[test]
 fn a_schema_that_is_not_there_is_refused_before_anything_starts() {
     refuses(lab(&["up", "--schema", "/nowhere.sql"]), "write the path of a file of SQL statements");
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod browser;
+mod faults;
 mod find_spin;
 mod page;
 mod program;

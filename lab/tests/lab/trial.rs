@@ -4,7 +4,11 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use crate::program::{lab, run, turn};
+use host_tests::wait::eventually;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+use crate::program::{SOON, lab, run, turn};
 
 /// Signs, and asks at once whether that is there, as the tests of an app do.
 const WRITE_AND_READ: &str = "curl --fail --silent --cookie-jar jar --cookie jar --data hello \"$BASE_URL/notes\" && \
@@ -53,4 +57,14 @@ async fn the_exit_status_is_that_of_the_command_which_knows_where_everything_is(
     assert_eq!(out.matches(r#"{"status":"ok"}"#).count(), 3, "{out}");
     let (status, _, error) = run(lab(&["try", "--run", "kill -TERM $$"]));
     assert_eq!((status.code(), status.signal()), (Some(128 + 15), None), "as shells say it: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_leaves_in_the_background_ends_with_it() {
+    let _turn = turn().await;
+    let (status, out, error) = run(lab(&["try", "--run", "sleep 3600 & echo $!"]));
+    assert!(status.success(), "{error}");
+    let left = Pid::from_raw(out.lines().last().unwrap().parse().unwrap());
+    let gone = eventually(SOON, "it to end", async || kill(left, None).is_err().then_some(()));
+    gone.await.unwrap();
 }
