@@ -7,9 +7,9 @@ use nearest_replica::parts::answer_by;
 use nearest_replica::{Candidate, Config, Role, candidates};
 use tokio_postgres::Client;
 
-use crate::ask::{Opened, about, addresses, compare, open};
-use crate::facts::Facts;
-use crate::judge;
+use crate::ask::{Opened, about, addresses, compare, open, other_protocol};
+use crate::facts::{Facts, Refusal};
+use crate::judge::{self, Order};
 use crate::report::{CandidateReport, Load, Origin, Report};
 use crate::variables::Variables;
 
@@ -42,10 +42,17 @@ pub async fn examine(variables: &Variables, load: &Load) -> Report {
     let candidates = candidates(&config);
     let facts = ask_all(&config, &candidates).await;
     report.findings.extend(judge::place(variables, &config));
-    report.findings.extend(judge::allowed(variables, &config, &candidates));
-    report.findings.extend(judge::reach(&config, &candidates, &facts));
-    report.findings.extend(judge::cluster(&config, &candidates, &facts, load));
-    report.findings.extend(judge::use_of(&candidates, &facts, load));
+    let allowed = judge::allowed(variables, &config, &candidates);
+    let databases = [
+        judge::reach(&config, &candidates, &facts),
+        judge::cluster(&config, &candidates, &facts, load),
+        judge::use_of(&candidates, &facts, load),
+    ]
+    .concat();
+    report.findings.extend(match judge::order(variables, &config) {
+        Order::HostFirst => [allowed, databases].concat(),
+        Order::DatabasesFirst => [databases, allowed].concat(),
+    });
     report.candidates =
         candidates.iter().zip(&facts).map(|(one, facts)| CandidateReport::new(one, facts, load)).collect();
     report.finish()
@@ -90,6 +97,24 @@ async fn visit(candidate: &Candidate, limit: Duration) -> (Option<Client>, Facts
             let Opened { client, .. } = opened;
             (Some(client), Facts { addresses, open_ms, outcome: Ok(server) })
         }
-        Err(refusal) => (None, Facts { addresses, open_ms: None, outcome: Err(refusal) }),
+        Err(refusal) => {
+            let refusal = explain(refusal, &addresses, candidate, limit).await;
+            (None, Facts { addresses, open_ms: None, outcome: Err(refusal) })
+        }
+    }
+}
+
+/// Looks again where the client cannot tell a server that is broken from one that is no PostgreSQL.
+async fn explain(refusal: Refusal, addresses: &[String], candidate: &Candidate, limit: Duration) -> Refusal {
+    match refusal {
+        Refusal::Other(_) | Refusal::Closed | Refusal::TimedOut | Refusal::Tls(_) => {
+            other_protocol(addresses, &candidate.url, limit).await.map_or(refusal, Refusal::NotPostgres)
+        }
+        Refusal::NameNotFound
+        | Refusal::Refused
+        | Refusal::NoPassword
+        | Refusal::NoUser(_)
+        | Refusal::NotPostgres(_)
+        | Refusal::Server { .. } => refusal,
     }
 }

@@ -18,11 +18,18 @@ pub(crate) enum Refusal {
     Tls(String),
     /// The server asks for a password and the URL has none.
     NoPassword,
+    /// The URL has no user, and the server does not let in the one that the client has taken instead: its own words.
+    NoUser(String),
+    /// Something answers that is no PostgreSQL: how its answer begins.
+    NotPostgres(String),
     /// The server's own words.
     Server { sqlstate: String, message: String },
     /// Anything else.
     Other(String),
 }
+
+/// Of a server that does not let a user in.
+pub(crate) const LOGIN_REFUSED: [&str; 2] = ["28P01", "28000"];
 
 /// How a server took the settings of `options` in the URL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +74,7 @@ pub(crate) enum Bookmarks {
 pub(crate) struct Connections {
     pub(crate) max: u32,
     pub(crate) reserved: u32,
+    /// Without our own.
     pub(crate) in_use: u32,
     /// Of this database or this user, where there is a limit.
     pub(crate) limit: Option<u32>,

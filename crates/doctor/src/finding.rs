@@ -70,14 +70,22 @@ codes! {
     Tls = "tls", Error;
     /// The server does not let this user in.
     PasswordRefused = "password-refused", Error;
+    /// The URL has no user, and the server does not let in the one that is taken instead.
+    NoUser = "no-user", Error;
+    /// The server has no such user.
+    NoSuchUser = "no-such-user", Error;
     /// The server has no such database.
     NoSuchDatabase = "no-such-database", Error;
     /// The server has no connection left.
     NoConnectionLeft = "no-connection-left", Error;
     /// The server starts or stops.
     NotReady = "not-ready", Error;
+    /// Something else than PostgreSQL answers.
+    NotPostgres = "not-postgres", Error;
     /// Any other reason.
     Unreachable = "unreachable", Error;
+    /// The primary's port and the replicas' are confused.
+    PortsSwapped = "ports-swapped", Error;
     /// What should be the primary is a replica.
     PrimaryIsAReplica = "primary-is-a-replica", Error;
     /// What should be a replica is the primary.
@@ -137,7 +145,7 @@ pub struct Finding {
     pub code: Code,
     /// How bad it is.
     pub severity: Severity,
-    /// The candidate that it is about.
+    /// The candidate that it is about; nothing where it is about all of them, or about none.
     pub candidate: Option<&'static str>,
     /// A sentence without its full stop.
     pub wrong: String,
@@ -148,6 +156,11 @@ pub struct Finding {
 impl Finding {
     pub(crate) fn new(code: Code, wrong: impl Into<String>, instead: impl Into<String>) -> Self {
         Self { code, severity: code.severity(), candidate: None, wrong: wrong.into(), instead: instead.into() }
+    }
+
+    /// Of this candidate or another.
+    pub(crate) fn says_the_same_as(&self, other: &Self) -> bool {
+        (self.code, &self.wrong, &self.instead) == (other.code, &other.wrong, &other.instead)
     }
 
     pub(crate) fn at(mut self, candidate: &'static str) -> Self {

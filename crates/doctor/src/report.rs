@@ -129,15 +129,16 @@ pub struct ConnectionsReport {
     pub reserved: u32,
     /// A limit of the user or of the database.
     pub limit: Option<u32>,
-    /// At this moment, with those of the doctor.
+    /// At this moment, without those of the doctor.
     pub in_use: u32,
     /// What Spin's pools may want.
     pub spin_may_open: u32,
 }
 
 impl Report {
-    /// The worst finding first, and the exit status by it.
+    /// The worst finding first, each once, and the exit status by it.
     pub(crate) fn finish(mut self) -> Self {
+        self.findings = once(self.findings, self.candidates.len());
         self.findings.sort_by_key(|finding| finding.severity);
         let broken = self.findings.iter().any(|finding| finding.severity == Severity::Error);
         if broken && self.exit_status == 0 {
@@ -151,6 +152,20 @@ impl Report {
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("strings, numbers and lists of them")
     }
+}
+
+/// What is the same of every candidate is told once, of none in particular.
+fn once(findings: Vec<Finding>, candidates: usize) -> Vec<Finding> {
+    let mut told: Vec<Finding> = Vec::new();
+    for finding in &findings {
+        let is_of_all = findings.iter().filter(|other| other.says_the_same_as(finding)).count() == candidates;
+        if is_of_all && told.iter().any(|earlier| earlier.says_the_same_as(finding)) {
+            continue;
+        }
+        let candidate = if is_of_all && candidates > 1 { None } else { finding.candidate };
+        told.push(Finding { candidate, ..finding.clone() });
+    }
+    told
 }
 
 impl CandidateReport {

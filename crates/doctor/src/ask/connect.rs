@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, Error, NoTls};
 
-use crate::facts::{Options, Refusal};
+use crate::facts::{LOGIN_REFUSED, Options, Refusal};
 
 /// An open connection.
 pub(crate) struct Opened {
@@ -65,7 +65,9 @@ pub(crate) async fn open(url: &DatabaseUrl, limit: Duration) -> Result<Opened, R
 async fn attempt(url: &DatabaseUrl, limit: Duration) -> Result<Opened, Refusal> {
     let config = config(url)?;
     let began = Instant::now();
-    let client = timeout(limit, connect(&config)).await.map_err(|_| Refusal::TimedOut)??;
+    let outcome = timeout(limit, connect(&config)).await.map_err(|_| Refusal::TimedOut)?;
+    let client =
+        outcome.map_err(|refusal| if config.get_user().is_none() { without_user(refusal) } else { refusal })?;
     Ok(Opened { client, took: began.elapsed(), options: Options::Taken })
 }
 
@@ -81,10 +83,26 @@ async fn connect(config: &Config) -> Result<Client, Refusal> {
     Ok(client)
 }
 
+/// The client has taken the name of this process's user, as Spin takes that of its own.
+fn without_user(refusal: Refusal) -> Refusal {
+    if let Refusal::Server { sqlstate, message } = &refusal
+        && LOGIN_REFUSED.contains(&sqlstate.as_str())
+    {
+        return Refusal::NoUser(message.clone());
+    }
+    if matches!(refusal, Refusal::NoPassword) {
+        return Refusal::NoUser("the server asks for a password".to_owned());
+    }
+    refusal
+}
+
 fn config(url: &DatabaseUrl) -> Result<Config, Refusal> {
     // Its error may repeat parts of the URL.
-    Config::from_str(&url.expose_secret())
-        .map_err(|_| Refusal::Other("the URL makes no sense to the client".to_owned()))
+    let parsed = Config::from_str(&url.expose_secret());
+    let mut config = parsed.map_err(|_| Refusal::Other("the URL makes no sense to the client".to_owned()))?;
+    // A name that no other process has, by which our own connections are not counted.
+    config.application_name(format!("nearest-replica-doctor-{}", std::process::id()));
+    Ok(config)
 }
 
 /// The client has no states for what is no answer of a server: kinds in its `Debug` form, and the cause.

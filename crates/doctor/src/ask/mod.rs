@@ -2,10 +2,12 @@
 
 mod connect;
 mod pooler;
+mod probe;
 mod query;
 mod server;
 mod together;
 
 pub(crate) use connect::{Opened, addresses, open};
+pub(crate) use probe::other_protocol;
 pub(crate) use server::about;
 pub(crate) use together::compare;

@@ -25,7 +25,8 @@ const SYSTEM: &str = "SELECT system_identifier FROM pg_control_system()";
 /// Connections by the server's own count, since other users' rows of `pg_stat_activity` do not say what they are.
 const CONNECTIONS: &str = "SELECT current_setting('max_connections'),
     current_setting('superuser_reserved_connections')::int + coalesce(current_setting('reserved_connections', true), '0')::int,
-    (SELECT sum(numbackends) FROM pg_stat_database),
+    greatest(0, (SELECT sum(numbackends) FROM pg_stat_database) - (SELECT count(*) FROM pg_stat_activity
+        WHERE usename = session_user AND application_name = current_setting('application_name'))),
     (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
     (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user)";
 

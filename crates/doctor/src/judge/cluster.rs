@@ -11,15 +11,39 @@ pub(crate) fn cluster(config: &Config, candidates: &[Candidate], facts: &[Facts]
     let servers: Vec<_> =
         candidates.iter().zip(facts).filter_map(|(one, facts)| Some((one, facts.server()?))).collect();
     let configured = servers.last().filter(|(one, _)| one.expected == Role::Primary).map(|(_, server)| *server);
+    let swapped = swapped(config, &servers);
     let mut findings = Vec::new();
     for (candidate, server) in &servers {
+        let is_swapped = swapped.is_some() && server.role != Some(candidate.expected);
+        // That says it already; a primary of another cluster is another matter.
+        if is_swapped && configured.is_some_and(|configured| configured.system == server.system) {
+            continue;
+        }
         let found = match candidate.expected {
             Role::Primary => as_primary(config, server, &servers),
             Role::Replica => as_replica(config, server, configured, load),
         };
         findings.extend(found.into_iter().map(|finding| finding.at(candidate.kind.name())));
     }
+    findings.extend(swapped);
     findings
+}
+
+/// Where `DATABASE_URL` leads to a replica, and the replica port of the same cluster to a primary.
+fn swapped(config: &Config, servers: &[(&Candidate, &Server)]) -> Option<Finding> {
+    let is = |server: &Server, role| server.role == Some(role);
+    let (_, configured) =
+        servers.iter().find(|(one, server)| one.expected == Role::Primary && is(server, Role::Replica))?;
+    let same_cluster = |server: &Server| server.system == configured.system;
+    servers
+        .iter()
+        .find(|(one, server)| one.expected == Role::Replica && is(server, Role::Primary) && same_cluster(server))?;
+    let (given, replicas) = (config.database_url.port(), config.replica_port?);
+    let wrong = format!(
+        "the two ports are swapped: {given} in DATABASE_URL leads to a replica, and the replica port {replicas} to the primary"
+    );
+    let instead = format!("write {replicas} as the port in DATABASE_URL, and {given} into SPIN_VARIABLE_REPLICA_PORT");
+    Some(Finding::new(Code::PortsSwapped, wrong, instead))
 }
 
 fn as_primary(config: &Config, server: &Server, all: &[(&Candidate, &Server)]) -> Vec<Finding> {

@@ -1,7 +1,7 @@
 //! What the variables say: where the Machine is, what it may connect to.
 
 use nearest_replica::parts::not_allowed;
-use nearest_replica::{Candidate, Config, ConfigError, why_no_replica};
+use nearest_replica::{Candidate, Config, ConfigError, HostKind, why_no_replica};
 
 use crate::allowed::Allowed;
 use crate::finding::{Code, Finding};
@@ -62,6 +62,28 @@ pub(crate) fn place(variables: &Variables, config: &Config) -> Vec<Finding> {
         findings.push(Finding::new(Code::NoReplicas, why, instead));
     }
     findings
+}
+
+/// Which errors are told first.
+pub(crate) enum Order {
+    /// Whatever the databases are, Spin does not connect.
+    HostFirst,
+    /// The host is this machine, as in a trial: what is wrong with the databases counts more there.
+    DatabasesFirst,
+}
+
+/// By what the variables say.
+pub(crate) fn order(variables: &Variables, config: &Config) -> Order {
+    let is_empty = variables.get("allowed_host").value.trim().is_empty();
+    match config.database_url.host_kind() {
+        HostKind::Loopback if is_empty => Order::DatabasesFirst,
+        HostKind::Loopback
+        | HostKind::Flycast { .. }
+        | HostKind::Internal { .. }
+        | HostKind::Managed
+        | HostKind::Pinned
+        | HostKind::Other => Order::HostFirst,
+    }
 }
 
 /// Whether Spin would let the component connect.

@@ -65,6 +65,8 @@ fn unanswered(config: &Config, candidate: &Candidate, refusal: &Refusal) -> Find
         | Refusal::Closed
         | Refusal::Tls(_)
         | Refusal::NoPassword
+        | Refusal::NoUser(_)
+        | Refusal::NotPostgres(_)
         | Refusal::Other(_) => refused(config, candidate, refusal),
     }
 }
@@ -114,6 +116,19 @@ fn refused(config: &Config, candidate: &Candidate, refusal: &Refusal) -> Finding
             let instead = "write `postgres://user:password@host/database`, reserved characters percent-encoded";
             Finding::new(Code::PasswordRefused, wrong, instead)
         }
+        Refusal::NoUser(why) => {
+            // The same for every candidate, without its address.
+            let wrong = format!(
+                "DATABASE_URL names no user, so the client takes the name of the user that it runs as, and is not let in: {why}"
+            );
+            let instead = "write `postgres://user:password@host/database`: Spin takes the name of the user that it runs as, too, \
+                           which is another one on Fly";
+            Finding::new(Code::NoUser, wrong, instead)
+        }
+        Refusal::NotPostgres(answer) => {
+            let said = if answer.is_empty() { String::new() } else { format!(": its answer begins with {answer:?}") };
+            Finding::new(Code::NotPostgres, format!("what answers on {at} is no PostgreSQL{said}"), port)
+        }
         Refusal::Server { sqlstate, message } => server(&at, sqlstate, message),
         Refusal::Other(why) => Finding::new(Code::Unreachable, format!("{at} cannot be reached: {why}"), port),
     }
@@ -135,6 +150,12 @@ fn name_not_found(candidate: &Candidate) -> Finding {
 fn server(at: &str, sqlstate: &str, message: &str) -> Finding {
     let said = |what: &str| format!("{at} {what}: {message} (SQLSTATE {sqlstate})");
     match sqlstate {
+        // Only where it asks for no password: else it does not say which of the two is wrong.
+        "28000" if message.ends_with("does not exist") => Finding::new(
+            Code::NoSuchUser,
+            format!("the server has no such user: {message} (SQLSTATE {sqlstate})"),
+            "write the name of a role of this cluster into DATABASE_URL, before the `@`, or `CREATE ROLE` it on the primary",
+        ),
         "28P01" | "28000" => Finding::new(
             Code::PasswordRefused,
             said("does not let this user in"),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use host_tests::fault::FaultProxy;
 use host_tests::postgres::{Cluster, Server};
 use host_tests::wait::eventually;
 
@@ -14,18 +15,33 @@ fn port(server: &Server) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_port_that_leads_to_a_replica_is_found() {
     let cluster = shared().await;
-    let told = Doctor::in_fra(&url(port(cluster.server("fra"))), port(cluster.primary())).examine().await;
+    let replica = cluster.server("fra");
+    let behind_another_port = FaultProxy::before(replica.address()).await.unwrap();
+    let told = Doctor::in_fra(&url(behind_another_port.address().port()), port(replica)).examine().await;
     let (_, instead) = told.finding("primary-is-a-replica", Some("configured"));
     assert!(instead.contains("DATABASE_URL"), "{told}");
-    // The two were confused.
-    told.finding("replica-is-the-primary", Some("replica-port"));
-    assert_eq!(told.status, 1);
+    assert_eq!((told.wrong(), told.status), (vec!["primary-is-a-replica"], 1), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_ports_that_are_swapped_are_one_finding_that_says_what_each_must_be() {
+    let cluster = shared().await;
+    let (primary, replica) = (port(cluster.primary()), port(cluster.server("fra")));
+    let told = Doctor::in_fra(&url(replica), primary).examine().await;
+    let (_, instead) = told.finding("ports-swapped", None);
+    assert!(instead.contains(&format!("{primary} as the port in DATABASE_URL")), "{told}");
+    assert!(instead.contains(&format!("{replica} into SPIN_VARIABLE_REPLICA_PORT")), "{told}");
+    assert_eq!((told.wrong(), told.status), (vec!["ports-swapped"], 1), "{told}");
+
+    let other = Cluster::start(&[]).await.unwrap();
+    let told = Doctor::in_fra(&url(replica), port(other.primary())).examine().await;
+    assert_eq!(told.wrong(), ["another-cluster", "primary-is-a-replica"], "another cluster's is no swap: {told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_name_that_leads_to_the_primary_is_found() {
     let cluster = shared().await;
-    let behind_another_port = host_tests::fault::FaultProxy::before(cluster.primary().address()).await.unwrap();
+    let behind_another_port = FaultProxy::before(cluster.primary().address()).await.unwrap();
     let replica_port = behind_another_port.address().port();
     let told = Doctor::in_fra(&url(port(cluster.primary())), replica_port).examine().await;
     let (wrong, instead) = told.finding("replica-is-the-primary", Some("replica-port"));

@@ -1,8 +1,11 @@
 //! What a user or a server does not allow.
 
-use host_tests::postgres::{Cluster, PASSWORD_LOGIN, PASSWORD_USER};
+use std::time::Duration;
 
-use crate::fixtures::{Doctor, shared, url};
+use host_tests::postgres::{Cluster, PASSWORD_LOGIN, PASSWORD_USER};
+use host_tests::wait::eventually;
+
+use crate::fixtures::{Doctor, Told, shared, url};
 
 /// As the user who must say a password, and has no rights but that.
 fn as_ordinary_user(cluster: &Cluster) -> Doctor {
@@ -45,7 +48,7 @@ async fn a_function_that_the_user_may_not_call_is_named_with_the_statement_that_
 async fn too_few_connections_for_spins_pools_are_found_with_the_number_to_write() {
     let cluster = Cluster::start_with(&["fra"], &[("max_connections", "53")]).await.unwrap();
     let told = Doctor::of(&cluster).examine().await;
-    let (wrong, instead) = told.finding("too-few-connections", Some("configured"));
+    let (wrong, instead) = told.finding("too-few-connections", None);
     // 53 and three of them reserved; two pools.
     assert!(wrong.contains("128") && wrong.ends_with("50"), "{told}");
     assert!(instead.contains("`max_connections = 25`"), "{told}");
@@ -54,7 +57,7 @@ async fn too_few_connections_for_spins_pools_are_found_with_the_number_to_write(
     let enough = Doctor::of(&cluster).argument("--max-connections=25").examine().await;
     assert_eq!(enough.wrong(), [""; 0], "{enough}");
     let three = Doctor::of(&cluster).argument("--max-connections=25").argument("--machines=3").examine().await;
-    let (_, instead) = three.finding("too-few-connections", Some("configured"));
+    let (_, instead) = three.finding("too-few-connections", None);
     assert!(instead.contains("`max_connections = 8`"), "as in docs/fly.md: {three}");
 }
 
@@ -72,6 +75,33 @@ async fn a_user_without_a_connection_left_is_told_so() {
     told.finding("no-connection-left", Some("configured"));
     assert_eq!(told.candidate("configured")["connections"]["limit"], 1, "{told}");
     assert_eq!(told.candidate("configured")["role"], "primary", "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_limit_of_the_user_means_everywhere_is_told_once() {
+    let cluster = Cluster::start(&["fra"]).await.unwrap();
+    cluster.primary().ask(&format!("ALTER ROLE {PASSWORD_USER} CONNECTION LIMIT 3")).await.unwrap();
+    eventually(Duration::from_secs(30), "the limit on the replica", async || {
+        let limit = format!("SELECT rolconnlimit FROM pg_roles WHERE rolname = '{PASSWORD_USER}'");
+        (cluster.server("fra").ask(&limit).await.ok()? == "3").then_some(())
+    })
+    .await
+    .unwrap();
+    let told = as_ordinary_user(&cluster).examine().await;
+    let (wrong, _) = told.finding("too-few-connections", None);
+    assert!(wrong.ends_with("this user can have 3"), "{told}");
+    assert_eq!(told.wrong(), ["too-few-connections"], "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctors_own_connections_are_not_counted_as_in_use() {
+    let cluster = Cluster::start(&["fra"]).await.unwrap();
+    let in_use = |told: &Told| told.candidate("configured")["connections"]["in_use"].as_u64().unwrap();
+    let told = as_ordinary_user(&cluster).examine().await;
+    let before = in_use(&told);
+    let _others = [cluster.primary().connect().await.unwrap(), cluster.primary().connect().await.unwrap()];
+    let told = as_ordinary_user(&cluster).examine().await;
+    assert_eq!((before, in_use(&told)), (0, 2), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,3 +67,14 @@ async fn a_host_that_spin_would_refuse_is_named_with_the_value_to_set() {
     let told = Doctor::of(cluster).with("SPIN_VARIABLE_ALLOWED_HOST", "127.0.0.1").examine().await;
     assert!(told.finding("host-not-allowed", None).0.contains("`allowed_host` is not of the form"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_databases_of_this_machine_comes_before_what_spin_would_refuse() {
+    let port = shared().await.primary().address().port();
+    let nobody = host_tests::process::free_address().unwrap().port();
+    let with = |allowed| Doctor::in_fra(&url(port), nobody).with("SPIN_VARIABLE_ALLOWED_HOST", allowed);
+    let told = with("").examine().await;
+    assert_eq!(told.wrong(), ["connection-refused", "host-not-allowed"], "{told}");
+    let told = with("postgres://elsewhere.example.com:5432").examine().await;
+    assert_eq!(told.wrong(), ["host-not-allowed", "connection-refused"], "it was meant to be right: {told}");
+}

@@ -3,6 +3,8 @@
 use host_tests::fault::{Fault, FaultProxy};
 use host_tests::postgres::{Cluster, PASSWORD, PASSWORD_LOGIN, PASSWORD_USER};
 use host_tests::process::free_address;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::fixtures::{Doctor, shared, url};
 
@@ -99,6 +101,62 @@ async fn a_refused_password_a_missing_one_and_a_missing_database_are_told_apart(
         told.finding(code, Some("configured"));
         told.finding(code, Some("replica-port"));
         assert_eq!(told.wrong().len(), 2, "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_user_and_one_that_does_not_exist_are_told_apart_from_a_wrong_password() {
+    let cluster = shared().await;
+    let (port, replica) = (cluster.primary().address().port(), cluster.server("fra").address().port());
+    let told = Doctor::in_fra(&format!("postgres://no_such@127.0.0.1:{port}/postgres"), replica).examine().await;
+    let (wrong, instead) = told.finding("no-such-user", None);
+    assert!(wrong.contains("\"no_such\" does not exist") && instead.contains("DATABASE_URL"), "{told}");
+    assert_eq!(told.wrong(), ["no-such-user"], "{told}");
+
+    let told = Doctor::in_fra(&format!("postgres://127.0.0.1:{port}/postgres"), replica).examine().await;
+    let (wrong, instead) = told.finding("no-user", None);
+    assert!(wrong.contains("names no user") && instead.contains("postgres://user:password@"), "{told}");
+    assert_eq!((told.wrong(), told.status), (vec!["no-user"], 1), "{told}");
+}
+
+/// Something that waits for a line where that is asked for, says `answer`, and closes.
+async fn no_postgres(answer: &'static str, waits_for_line: bool) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut byte = [0];
+                // To its first byte, or to the end of its first line.
+                while stream.read(&mut byte).await.is_ok_and(|length| length > 0) && waits_for_line && byte != *b"\n" {}
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+                // Closed with unread bytes, it would take the answer with it.
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_postgres_is_called_that_with_how_its_answer_begins() {
+    let cluster = shared().await;
+    let replica = cluster.server("fra").address().port();
+    for (answer, waits_for_line) in [
+        ("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", false),
+        ("HTTP/1.0 400 Bad request syntax\r\n\r\n", true),
+        ("SSH-2.0-OpenSSH_9.2\r\n", false),
+    ] {
+        let port = no_postgres(answer, waits_for_line).await;
+        for parameters in ["", "?sslmode=prefer", "?sslmode=require"] {
+            let doctor = Doctor::in_fra(&format!("{}{parameters}", url(port)), replica);
+            let told = doctor.with("SPIN_VARIABLE_DEADLINE_MS", "1000").examine().await;
+            let (wrong, instead) = told.finding("not-postgres", Some("configured"));
+            let line = answer.split_once('\r').unwrap().0;
+            assert!(wrong.contains(&format!("127.0.0.1:{port}")) && wrong.contains(line), "{told}");
+            assert!(instead.contains("DATABASE_URL"), "{told}");
+        }
     }
 }
 
