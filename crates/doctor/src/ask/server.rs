@@ -23,12 +23,22 @@ const SERVER: &str = "SELECT pg_is_in_recovery(), current_setting('server_versio
 const SYSTEM: &str = "SELECT system_identifier FROM pg_control_system()";
 
 /// Connections by the server's own count, since other users' rows of `pg_stat_activity` do not say what they are.
-const CONNECTIONS: &str = "SELECT current_setting('max_connections'),
+fn count_connections() -> String {
+    format!(
+        "SELECT current_setting('max_connections'),
     current_setting('superuser_reserved_connections')::int + coalesce(current_setting('reserved_connections', true), '0')::int,
-    greatest(0, (SELECT sum(numbackends) FROM pg_stat_database) - (SELECT count(*) FROM pg_stat_activity
-        WHERE usename = session_user AND application_name = current_setting('application_name'))),
+    greatest(0, (SELECT sum(numbackends) FROM pg_stat_database) - ({OURS})),
     (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
-    (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user)";
+    (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user)"
+    )
+}
+
+/// Our own of these, for every candidate that leads to this server.
+const OURS: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE usename = session_user AND application_name = current_setting('application_name')";
+
+/// The SQLSTATE of a server, or of a user, without a connection left.
+const TOO_MANY: &str = "53300";
 
 /// What the statements call that mint and check bookmarks.
 pub(super) const FUNCTIONS: [&str; 7] = [
@@ -79,10 +89,17 @@ async fn ask(opened: &Opened, candidate: &Candidate, limit: Duration, server: &m
             server.writes_refused = server.role == Some(Role::Primary) && mode.text(0) == Some("on");
             server.pooler = Some(pooler(client, &other.client, age).await?);
         }
+        // Two candidates lead to one server, and ours for the other one have taken the room.
+        Err(Refusal::Server { sqlstate, .. }) if sqlstate == TOO_MANY && ours(client).await? > 1 => {}
         // This one does not say what stands between: there may be no room for a second connection.
         Err(refusal) => server.unanswered = Some(refusal),
     }
     server.unanswered.take().map_or(Ok(()), Err)
+}
+
+/// How many of our connections the server has.
+async fn ours(client: &Client) -> Result<u32, Refusal> {
+    Ok(row(client, &format!("SELECT ({OURS})")).await?.number(0).unwrap_or_default())
 }
 
 /// Where its log is; or the server's words where it does not say so.
@@ -125,7 +142,7 @@ async fn functions(client: &Client) -> Result<Vec<Function>, Refusal> {
 }
 
 async fn connections(client: &Client) -> Result<Option<Connections>, Refusal> {
-    let Some(values) = optional(row(client, CONNECTIONS).await)? else { return Ok(None) };
+    let Some(values) = optional(row(client, &count_connections()).await)? else { return Ok(None) };
     // Without a limit they are -1.
     let limit = [3, 4].into_iter().filter_map(|column| values.number::<u32>(column)).min();
     let numbers = values.number(0).zip(values.number(1)).zip(values.number(2));

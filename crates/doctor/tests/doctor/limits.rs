@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use host_tests::fault::FaultProxy;
 use host_tests::postgres::{Cluster, PASSWORD_LOGIN, PASSWORD_USER};
 use host_tests::wait::eventually;
 
@@ -97,6 +98,12 @@ async fn what_a_limit_of_the_user_means_everywhere_is_told_once() {
     let (wrong, _) = told.finding("too-few-connections", None);
     assert!(wrong.ends_with("this user can have 3"), "{told}");
     assert_eq!(told.wrong(), ["too-few-connections"], "{told}");
+
+    // Both on one server: what the doctor itself has opened there is no fault of it.
+    let behind_another_port = FaultProxy::before(cluster.primary().address()).await.unwrap();
+    let replica_port = behind_another_port.address().port().to_string();
+    let told = as_ordinary_user(&cluster).with("SPIN_VARIABLE_REPLICA_PORT", &replica_port).examine().await;
+    assert_eq!(told.wrong(), ["replica-is-the-primary", "too-few-connections"], "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
