@@ -35,7 +35,7 @@ RUN mkdir -p src crates/nearest-replica/src examples/rust/src host-tests/src/bin
     && mkdir -p host-tests/stand-in/src host-tests/sync-guest/src host-tests/postgres-guest/src crates/postgres-adapter/src crates/fly-middleware/src \
     && mkdir -p crates/doctor/src \
     && mkdir -p host-tests/echo-guest/src host-tests/marking-middleware/src \
-    && mkdir -p lab/src lab/tests/lab lab/notes-guest/src \
+    && mkdir -p lab/src lab/tests/lab lab/tests/browser lab/notes-guest/src \
     && mkdir -p bench/src/bin bench/connection-per-instance/src bench/connection-per-request/src \
     && touch src/lib.rs crates/nearest-replica/src/lib.rs examples/rust/src/lib.rs host-tests/session-guest/src/lib.rs \
     && touch host-tests/stand-in/src/lib.rs host-tests/sync-guest/src/lib.rs host-tests/postgres-guest/src/lib.rs \
@@ -43,7 +43,7 @@ RUN mkdir -p src crates/nearest-replica/src examples/rust/src host-tests/src/bin
     && touch crates/postgres-adapter/src/lib.rs crates/fly-middleware/src/lib.rs crates/doctor/src/lib.rs \
     && touch host-tests/src/lib.rs host-tests/build.rs host-tests/tests/it/main.rs host-tests/tests/properties.rs \
     && touch host-tests/src/bin/host.rs host-tests/src/bin/soak.rs \
-    && touch lab/src/main.rs lab/tests/lab/main.rs lab/notes-guest/src/lib.rs \
+    && touch lab/src/main.rs lab/tests/lab/main.rs lab/tests/browser/main.rs lab/notes-guest/src/lib.rs \
     && touch bench/src/main.rs bench/src/bin/native.rs \
     && touch bench/connection-per-instance/src/lib.rs bench/connection-per-request/src/lib.rs \
     && cargo build --locked --release --target wasm32-wasip2 --package nearest-replica-component

@@ -37,7 +37,7 @@ test-languages: setup
 # The page of the lab in a real browser: Debian's Chromium, or a Chrome that is there with its chromedriver.
 test-browser: setup
 	@scripts/setup browser
-	cargo test --locked --workspace --test lab -- --ignored browser
+	cargo test --locked --workspace --features lab/browser --test browser
 
 # The doctor behind a real PgBouncer, which is installed where it is missing.
 test-pooler: setup

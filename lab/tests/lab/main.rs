@@ -1,7 +1,6 @@
 //! The lab as its users have it: the program itself, its page over real sockets, and a real browser.
 
 mod arguments;
-mod browser;
 mod faults;
 mod find_spin;
 mod page;

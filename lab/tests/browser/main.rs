@@ -1,6 +1,10 @@
 //! The page in a real browser, Chromium without a window: `make test-browser`. The README's picture is made here:
 //! `LAB_PICTURE=docs/lab.png make test-browser`.
 
+#[path = "../lab/program.rs"]
+#[expect(dead_code, reason = "the other tests need more of it")]
+mod program;
+
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
@@ -11,7 +15,7 @@ use host_tests::wait::eventually;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
-use crate::program::{Lab, SOON, home, turn};
+use program::{Lab, SOON, home, turn};
 
 /// A browser, and what drives it. Dropping it ends both.
 struct Browser {
@@ -98,8 +102,7 @@ async fn guestbook(scheme: Scheme) -> (Lab, Browser) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Chromium: make test-browser"]
-async fn in_a_browser_a_replica_is_killed_and_no_reader_notices() {
+async fn a_replica_is_killed_and_no_reader_notices() {
     let _turn = turn().await;
     let (_lab, browser) = guestbook(Scheme::Light).await;
     let (bars, state) = (format!("{FRA} .bars"), format!("{FRA} .state"));
@@ -130,8 +133,7 @@ async fn in_a_browser_a_replica_is_killed_and_no_reader_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Chromium: make test-browser"]
-async fn in_a_browser_a_visitor_writes_while_replay_is_paused_and_sees_why_it_is_read_elsewhere() {
+async fn a_visitor_writes_while_replay_is_paused_and_sees_why_it_is_read_elsewhere() {
     let _turn = turn().await;
     let (_lab, browser) = guestbook(Scheme::Light).await;
     browser.click("Pause replay in fra").await;
@@ -156,8 +158,7 @@ async fn in_a_browser_a_visitor_writes_while_replay_is_paused_and_sees_why_it_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Chromium: make test-browser"]
-async fn in_a_browser_all_can_be_done_by_the_keyboard_and_read_in_both_schemes() {
+async fn all_can_be_done_by_the_keyboard_and_read_in_both_schemes() {
     let _turn = turn().await;
     for scheme in [Scheme::Light, Scheme::Dark] {
         let (_lab, browser) = guestbook(scheme).await;
@@ -185,8 +186,7 @@ async fn in_a_browser_all_can_be_done_by_the_keyboard_and_read_in_both_schemes()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Chromium: make test-browser"]
-async fn in_a_browser_a_page_of_somebody_elses_cannot_command_and_the_lab_asks_nobody_else() {
+async fn a_page_of_somebody_elses_cannot_command_and_the_lab_asks_nobody_else() {
     let _turn = turn().await;
     let (lab, browser) = guestbook(Scheme::Light).await;
     let elsewhere = browser
