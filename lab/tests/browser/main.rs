@@ -83,8 +83,13 @@ impl Browser {
         outcome.await.unwrap_or_else(|error| panic!("{error}; {selector} says: {said}"));
     }
 
-    async fn close(mut self) {
+    async fn close(self) {
         let _ = self.client.clone().close().await;
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
