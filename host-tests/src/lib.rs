@@ -18,3 +18,4 @@ pub mod region;
 #[cfg(feature = "in-house")]
 pub mod spin;
 pub mod wait;
+mod watchdog;

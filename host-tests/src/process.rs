@@ -13,15 +13,16 @@ use nix::unistd::Pid;
 use crate::client::Client;
 use crate::logs::Logs;
 use crate::wait::eventually;
+use crate::watchdog::Watchdog;
 
 /// The process. Dropping it ends the process and waits for it; where this one ends in another way, a watchdog ends it.
 pub struct Process {
     child: Child,
-    watchdog: Child,
+    watchdog: Watchdog,
 }
 
-/// Waits for its input to end, which the pipe does together with this process. `$1` is who is ended then, with its group.
-const WATCHDOG: &str = "cat > /dev/null; kill -TERM \"$1\"; sleep 1; kill -KILL \"-$1\"";
+/// Ends the process `$1`, with its group.
+const END_GROUP: &str = "kill -TERM \"$1\"; sleep 1; kill -KILL \"-$1\"";
 
 /// How long a process that was asked to end may take.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
@@ -47,10 +48,7 @@ impl Process {
         let mut child = command.spawn().with_context(|| format!("starting {program}"))?;
         follow(child.stdout.take(), logs);
         follow(child.stderr.take(), logs);
-        let mut watchdog = Command::new("sh");
-        watchdog.args(["-c", WATCHDOG, "watchdog", &child.id().to_string()]).current_dir("/").process_group(0);
-        let watchdog = watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let watchdog = watchdog.with_context(|| format!("starting the watchdog over {program}"))?;
+        let watchdog = Watchdog::start(END_GROUP, child.id().to_string())?;
         let mut process = Self { child, watchdog };
         let what = format!("{program} to answer {health}");
         let ready = eventually(Duration::from_secs(60), &what, async || {
@@ -77,8 +75,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // First, for its signal might find another process of the same number.
-        let _ = self.watchdog.kill();
-        let _ = self.watchdog.wait();
+        self.watchdog.call_off();
         if let Ok(pid) = i32::try_from(self.child.id()) {
             // SIGTERM, not SIGKILL: `spin up` has a child of its own to stop. It does not where a guest loops.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);

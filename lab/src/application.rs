@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use host_tests::machine::{Host, repository};
 
+use crate::step;
+
 /// A manifest that was read.
 pub(crate) struct Application {
     pub(crate) manifest: PathBuf,
@@ -147,6 +149,14 @@ pub(crate) fn variables(environment: &[(String, String)], places: &Places) -> Ve
         places.iter().fold(value.to_owned(), |value, (name, place)| value.replace(&format!("{{{name}}}"), place))
     };
     environment.iter().map(|(name, value)| (name.clone(), set(value))).collect()
+}
+
+/// Builds an app; says that it does.
+pub(crate) async fn build(host: &Host, manifest: &Path) -> Result<()> {
+    step("2/4 building the app (about half a minute the first time)");
+    let (host, building) = (host.clone(), manifest.to_owned());
+    let built = tokio::task::spawn_blocking(move || host.build(&building)).await?;
+    built.with_context(|| format!("building {}", manifest.display()))
 }
 
 /// The variables of the app in this process's environment.

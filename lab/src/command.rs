@@ -129,7 +129,7 @@ impl<'a> Commands<'a> {
         let link = place.link(known(to)?).context("each Machine has a link to each database")?;
         match wanted {
             Wanted::Cut => link.proxy.set(Fault::Refuse),
-            Wanted::Open => place.open(link, &self.lab.distances_now()),
+            Wanted::Open => place.open(link, &self.lab.fly().distances()),
         }
         Ok(())
     }

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use host_tests::fly::{Distances, Fly};
 use host_tests::machine::{Host, Machine};
 use host_tests::postgres::{Cluster, Server};
 use tokio::sync::watch;
 
-use crate::application::{Application, Replicas, Schema, environment};
+use crate::application::{Application, Replicas, Schema, build, environment};
 use crate::options::{Options, host};
 use crate::place::{Place, own_address};
 use crate::regions::{REGIONS, REPLICAS};
@@ -33,8 +33,9 @@ impl Plan {
         let application = Application::read(options.app.as_deref())?;
         let schema = options.schema.as_deref().map(Schema::read).transpose()?;
         let (host, environment) = (host(options.spin.clone())?, environment());
-        let is_usual = REGIONS.into_iter().all(|region| own_address(region).is_some());
-        let replicas = if is_usual { Replicas::OnTheirPort } else { Replicas::OnAnyPort };
+        let is_usual = || REGIONS.into_iter().all(|region| own_address(region).is_some());
+        let replicas =
+            if host.knows_private_names() || is_usual() { Replicas::OnTheirPort } else { Replicas::OnAnyPort };
         application.check_for(&host, &environment, replicas)?;
         Ok(Self { host, application, environment, schema, distance: options.distance, lag })
     }
@@ -45,9 +46,7 @@ impl Plan {
 
     /// Builds the app.
     pub(crate) async fn build(&self) -> Result<()> {
-        let (host, manifest) = (self.host.clone(), self.application.manifest.clone());
-        let building = tokio::task::spawn_blocking(move || host.build(&manifest));
-        building.await?.with_context(|| format!("building {}", self.application.manifest.display()))
+        build(&self.host, &self.application.manifest).await
     }
 }
 
@@ -158,19 +157,9 @@ impl Lab {
 
     pub(crate) fn set_distance(&self, scale: f64) {
         self.fly.scale(scale);
-        let distances = self.distances(scale);
+        let distances = self.fly.distances();
         self.places.iter().for_each(|place| place.set_distances(&distances));
         self.knobs.send_modify(|knobs| knobs.distance = scale);
-    }
-
-    /// How far the regions are from each other, now.
-    pub(crate) fn distances_now(&self) -> Distances {
-        let scale = self.knobs.borrow().distance;
-        self.distances(scale)
-    }
-
-    fn distances(&self, scale: f64) -> Distances {
-        Distances::estimated().scaled(scale)
     }
 
     /// Every server replays that much later, once it is a replica.

@@ -54,18 +54,13 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         tokio::select! {
             // Whatever has been started is stopped when this is dropped.
-            outcome = work(command) => Some(outcome),
-            _ = stopped => None,
+            outcome = work(command) => outcome,
+            interrupted = stopped => interrupted.context("listening for signals"),
         }
     });
-    let code = match outcome {
-        Some(Ok(code)) => code,
-        Some(Err(error)) => failed(&error),
-        None => stopping::exit(),
-    };
     // A build that goes on, or a guest that loops, is not waited for.
     runtime.shutdown_background();
-    code
+    outcome.unwrap_or_else(|error| failed(&error))
 }
 
 async fn work(command: Command) -> Result<ExitCode> {

@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use host_tests::logs::Logs;
-use host_tests::machine::{Host, Machine, Setup};
+use host_tests::machine::{Host, Machine, Setup, repository};
 
+use crate::application::{build, environment};
 use crate::step;
 
 pub(crate) async fn serve(host: &Host, url: String, address: SocketAddr) -> Result<()> {
-    step("2/4 building the component (about half a minute the first time)");
-    let building = host.clone();
-    tokio::task::spawn_blocking(move || building.build_component()).await??;
+    build(host, &repository().join("spin.toml")).await?;
     let mut setup = Setup { listen: Some(address), access_log: true, ..Setup::default() };
     // Whoever names a database here means it to be reached.
     if let Some(allowed) = allowed_host(&url) {
@@ -19,8 +18,8 @@ pub(crate) async fn serve(host: &Host, url: String, address: SocketAddr) -> Resu
     }
     setup = setup.env("DATABASE_URL", url);
     setup.logs = Logs::echoing("|");
-    let passed_on = |name: &str| name == "FLY_REGION" || name.starts_with("SPIN_VARIABLE_");
-    setup.environment.extend(std::env::vars().filter(|(name, _)| passed_on(name)));
+    setup.environment.extend(environment());
+    setup.environment.extend(std::env::var("FLY_REGION").map(|region| ("FLY_REGION".to_owned(), region)));
     step("3/4 no PostgreSQL to start: the database is yours");
     step("4/4 starting a Machine");
     let machine = Machine::start(host, setup).await?;

@@ -70,7 +70,7 @@ impl<'a> Snapshots<'a> {
         let (now, counts) = (Instant::now(), counts(self.lab));
         let elapsed = now.duration_since(self.last.0).max(Duration::from_millis(1)).as_secs_f64();
         let knobs = *self.lab.knobs().borrow();
-        let distances = self.lab.distances_now();
+        let distances = self.lab.fly().distances();
         let places = self.lab.places().iter().zip(counts.iter().zip(&self.last.1));
         let regions = places.map(|(place, (counts, before))| {
             let links = place.links().iter().zip(counts.iter().zip(before));

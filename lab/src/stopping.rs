@@ -1,6 +1,6 @@
 //! Ctrl-C, on a thread of its own: it is heard whatever the others do.
 
-use std::sync::OnceLock;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,14 +14,11 @@ use crate::{Command, step};
 /// How long the orderly end may take. The watchdogs over servers and Machines end what is left then.
 const ORDERLY_WITHIN: Duration = Duration::from_millis(1_800);
 
-/// What a command that was interrupted is reported as.
-static INTERRUPTED: OnceLock<i32> = OnceLock::new();
-
-/// What comes with the first signal. A second one ends this process at once, and so does the time.
-pub(crate) fn on_signals(command: &Command) -> Result<oneshot::Receiver<()>> {
+/// What comes with the first signal: the exit status of a command that was interrupted. A second one ends this process at
+/// once, and so does the time.
+pub(crate) fn on_signals(command: &Command) -> Result<oneshot::Receiver<ExitCode>> {
     // For a server Ctrl-C is the way to end it; shells report others like this.
-    let interrupted = if matches!(command, Command::Up(_)) { 0 } else { 130 };
-    let interrupted = *INTERRUPTED.get_or_init(|| interrupted);
+    let interrupted = if matches!(command, Command::Up(_)) { 0_u8 } else { 130 };
     let runtime = Builder::new_current_thread().enable_all().build().context("listening for signals")?;
     let (stop, stopped) = oneshot::channel();
     let (mut interrupt, mut terminate) = {
@@ -32,18 +29,13 @@ pub(crate) fn on_signals(command: &Command) -> Result<oneshot::Receiver<()>> {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         step("stopping");
         // Nobody is left to be told where the work has just ended by itself.
-        let _ = stop.send(());
+        let _ = stop.send(interrupted.into());
         let again = async {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         };
         let _ = timeout(ORDERLY_WITHIN, again).await;
-        std::process::exit(interrupted)
+        std::process::exit(interrupted.into())
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listen))?;
     Ok(stopped)
-}
-
-/// Ends this process after a signal, when all is stopped.
-pub(crate) fn exit() -> ! {
-    std::process::exit(INTERRUPTED.get().copied().unwrap_or_default())
 }

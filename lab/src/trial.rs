@@ -37,7 +37,6 @@ fn command(value: &str) -> Result<String, String> {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     let plan = Plan::of(&arguments.options, arguments.lag)?;
-    step("2/4 building the app (about half a minute the first time)");
     plan.build().await?;
     let lab = Lab::start(&plan, &[]).await?;
     let base = |region: &str| format!("http://{}", lab.edge(region));

@@ -22,9 +22,9 @@ use crate::options::{Options, host, lag};
 use crate::origin::Origins;
 use crate::regions::REGIONS;
 use crate::requests::Requests;
+use crate::single;
 use crate::snapshot::Snapshots;
 use crate::web::{Shared, router};
-use crate::{single, step};
 
 /// What `up` can be told.
 #[derive(Args)]
@@ -75,7 +75,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let mut listeners = free(arguments.port, REGIONS.len() + 1).await?;
     let page = listeners.pop().context("the last port is the page's")?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
-    step("2/4 building the app (about half a minute the first time)");
     plan.build().await?;
     // The ports were kept until here, so that a build is not in vain.
     drop(listeners);

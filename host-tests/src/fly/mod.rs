@@ -119,6 +119,12 @@ impl Fly {
         self.network.scale(by);
     }
 
+    /// How far the regions are from each other, now.
+    #[must_use]
+    pub fn distances(&self) -> Distances {
+        self.network.distances()
+    }
+
     fn set(&self, instance: &InstanceId, state: State) -> Result<()> {
         ensure!(self.network.machines.set(instance, state), "there is no Machine {instance}");
         Ok(())

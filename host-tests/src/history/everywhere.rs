@@ -1,7 +1,6 @@
 //! Guests who go from region to region while everything goes wrong: an app in Rust that knows nothing of regions, on Machines
 //! in all of them, behind the imitated proxy of Fly.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -39,11 +38,7 @@ pub async fn serve_everywhere(host: &Host, behind: Behind) -> Result<Regions> {
         Behind::Adapter => folder.join("with-adapter.toml"),
         Behind::Both => folder.join("with-both.toml"),
     };
-    start(host, &manifest).await
-}
-
-async fn start(host: &Host, manifest: &Path) -> Result<Regions> {
-    Regions::behind_fly(host, manifest, Distances::estimated().scaled(0.1)).await
+    Regions::behind_fly(host, &manifest, Distances::estimated().scaled(0.1)).await
 }
 
 /// Lets guests go on for as long as this, while what can go wrong does, and checks what they were told.

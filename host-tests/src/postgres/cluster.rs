@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use super::binaries::{Binaries, hand_over, run, succeeded};
 use super::server::{Server, USER};
-use super::watchdog::Watchdog;
 use crate::wait::eventually;
+use crate::watchdog::Watchdog;
 
 /// The region of the primary.
 pub const PRIMARY: &str = "sjc";
@@ -24,6 +24,18 @@ pub const PASSWORD_USER: &str = "ann";
 pub const PASSWORD: &str = "p@ss:5432/%40";
 /// The two as they stand in a URL.
 pub const PASSWORD_LOGIN: &str = "ann:p%40ss%3A5432%2F%2540";
+
+/// Stops the servers below the folder `$1`, and removes it. SIGQUIT is PostgreSQL's immediate shutdown.
+const STOP_ALL_BELOW: &str = r#"
+for pid_file in "$1"/*/postmaster.pid; do
+    [ -f "$pid_file" ] || continue
+    pid=$(head -n 1 "$pid_file")
+    kill -CONT "$pid" 2> /dev/null
+    kill -QUIT "$pid" 2> /dev/null
+    for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$pid" 2> /dev/null || break; sleep 0.2; done
+done
+rm -rf "$1"
+"#;
 
 /// A running cluster. Dropping it stops every server, waits, and removes the folder.
 pub struct Cluster {
@@ -53,7 +65,7 @@ impl Cluster {
         let binaries = Binaries::find()?;
         let folder = tempfile::Builder::new().prefix("nearest-replica-").tempdir().context("making a folder")?;
         hand_over(folder.path())?;
-        let watchdog = Watchdog::over(folder.path())?;
+        let watchdog = Watchdog::start(STOP_ALL_BELOW, folder.path())?;
         let primary = new_primary(folder.path(), &binaries)?;
         primary.configure(settings)?;
         primary.start().await?;
@@ -197,7 +209,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         // All at once: nobody waits longer than for the slowest.
-        std::thread::scope(|scope| self.servers.iter().for_each(|server| drop(scope.spawn(|| server.stop()))));
+        std::thread::scope(|scope| self.servers.iter().for_each(|server| drop(scope.spawn(|| server.crash()))));
     }
 }
 

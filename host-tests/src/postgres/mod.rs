@@ -3,7 +3,6 @@
 mod binaries;
 mod cluster;
 mod server;
-mod watchdog;
 
 pub use cluster::{Cluster, PASSWORD, PASSWORD_LOGIN, PASSWORD_USER, PRIMARY};
 pub use server::{Server, USER, ask};

@@ -201,21 +201,12 @@ impl Server {
     /// # Errors
     /// When it does not end.
     pub fn crash(&self) -> Result<()> {
-        if self.is_running() {
-            self.signal_all(Signal::SIGCONT)?;
-            self.end(Signal::SIGQUIT)?;
+        if !self.is_running() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// Ends the process, if there is one, and waits for it.
-    pub(super) fn stop(&self) {
-        let running = self.process().is_some();
-        if running {
-            // It may be stopped by a test, and it may be gone already.
-            let _ = self.signal_all(Signal::SIGCONT);
-            let _ = self.end(Signal::SIGQUIT);
-        }
+        // It may be gone by now.
+        let _ = self.signal_all(Signal::SIGCONT);
+        self.end(Signal::SIGQUIT)
     }
 
     /// Whether the process is there.
@@ -247,7 +238,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop();
+        let _ = self.crash();
     }
 }
 

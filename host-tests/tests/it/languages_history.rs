@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use crate::fixtures::host;
 use crate::history::{assert_only, requests, seed};
 use crate::languages_adapted::{build_example, build_with_adapter};
+use crate::middleware_history::{Pauses, found_with_pauses};
 use crate::turn::alone;
 
 /// The example, or a copy of its manifest by which instances know their own writes only.
@@ -153,26 +154,9 @@ async fn guests_who_go_from_region_to_region_without_the_middleware_are_caught()
     let _turn = alone().await;
     for (name, is_caught) in [("with-both.toml", false), ("with-adapter.toml", true)] {
         let regions = regions_behind_fly(name).await;
-        let drive = Drive::guests(&regions, seed());
-        let script = async {
-            // A Machine that has written itself reads from the primary soon, so each pause is a short time to be caught in.
-            for _ in 0..20 {
-                for region in ["fra", "syd"] {
-                    regions.pause(region).await.unwrap();
-                }
-                requests(&drive, 25).await;
-                for region in ["fra", "syd"] {
-                    regions.resume(region).await.unwrap();
-                }
-                regions.wait_for_replicas().await.unwrap();
-                requests(&drive, 10).await;
-            }
-        };
-        let (calls, ()) = drive.run(script).await;
-        let cluster = regions.close();
-        let end = State::of_the_book(cluster.primary()).await.unwrap();
-        let found = check_guests(&calls, &end);
-        println!("{name}: {}", Summary::of(&calls));
+        let pauses = Pauses { count: 20, requests_in: 25, requests_after: 10 };
+        let (found, summary) = found_with_pauses(regions, &pauses).await;
+        println!("{name}: {summary}");
         if is_caught {
             assert_only(&found, Rule::Stale);
         } else {
