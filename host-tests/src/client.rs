@@ -3,14 +3,17 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+/// How long a body may be, in bytes, to be kept.
+const LONGEST: usize = 64 << 20;
 
 /// One connection to a Machine.
 pub struct Client {
@@ -75,7 +78,8 @@ impl Client {
     ) -> Result<Answer> {
         let (sent, response) = self.ask(method, path, headers, body.into()).await?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.context("reading a body")?.to_bytes();
+        let body = Limited::new(body, LONGEST).collect().await;
+        let body = body.map_err(|error| anyhow!("reading a body: {error}"))?.to_bytes();
         let body = String::from_utf8_lossy(&body).into_owned();
         Ok(Answer { status: parts.status, headers: parts.headers, body, sent, took: sent.elapsed() })
     }

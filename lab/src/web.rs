@@ -88,7 +88,7 @@ async fn events(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<E
 async fn command(State(shared): State<Shared>, command: Result<Json<Command>, JsonRejection>) -> Response {
     let command = match command {
         Ok(Json(command)) => command,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.body_text()).into_response(),
+        Err(error) => return problem(error.status(), &error.body_text()).into_response(),
     };
     let (reply, outcome) = oneshot::channel();
     if shared.orders.send((command, reply)).await.is_err() {

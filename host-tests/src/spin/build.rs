@@ -7,6 +7,7 @@ use std::slice;
 
 use anyhow::{Context, Result, ensure};
 
+use super::compose::read;
 use super::dependencies::Entry;
 use super::manifest::{Commands, Component, Manifest, folder_of};
 
@@ -21,7 +22,7 @@ pub fn check(manifest: &Path) -> Result<()> {
 /// Builds all components of a manifest.
 ///
 /// # Errors
-/// When a command fails; what it printed is on stderr.
+/// When a command fails; what it printed is on stderr. When a file is missing after that, or is no component.
 pub fn build(manifest: &Path) -> Result<()> {
     let folder = folder_of(manifest);
     let manifest = Manifest::load(manifest)?;
@@ -35,7 +36,8 @@ pub fn build(manifest: &Path) -> Result<()> {
     // Two steps are enough: a dependency has no dependencies.
     let (first, last): (Vec<_>, Vec<_>) =
         manifest.components().iter().partition(|(id, component)| is_needed(id, component));
-    first.into_iter().chain(last).try_for_each(|(id, component)| run(id, component, &folder))
+    first.into_iter().chain(last).try_for_each(|(id, component)| run(id, component, &folder))?;
+    manifest.components().values().try_for_each(|component| read(&folder.join(&component.source)).map(drop))
 }
 
 fn run(id: &str, component: &Component, folder: &Path) -> Result<()> {

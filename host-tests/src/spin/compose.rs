@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, ensure};
 use wac_graph::types::{Package, SubtypeChecker, WorldId};
 use wac_graph::{CompositionGraph, NodeId};
+use wasmparser::Parser;
 
 use super::dependencies::{Inherit, Name};
 use super::inheritance::restrict;
@@ -113,8 +114,15 @@ impl Source {
     }
 }
 
-/// Reads a component's file.
+/// Reads a component's file. Spin also makes components out of modules; this host serves what is one.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
-    std::fs::read(file)
-        .with_context(|| format!("reading {}: build it first (`make up` and `make test` do)", file.display()))
+    let shown = file.display();
+    let bytes = std::fs::read(file).with_context(|| {
+        format!("{shown} cannot be read: it is what a `source` or `path` in spin.toml names, and is built first")
+    })?;
+    ensure!(
+        Parser::is_component(&bytes),
+        "{shown} is no WebAssembly component: build one, such as with Rust's target wasm32-wasip2"
+    );
+    Ok(bytes)
 }

@@ -56,6 +56,23 @@ fn what_the_in_house_host_lacks_is_told_before_anything_is_built() {
 }
 
 #[test]
+fn a_file_that_is_missing_or_no_component_is_named_before_a_server_is_started() {
+    let folder = folder();
+    let manifest = folder.path().join("spin.toml");
+    let app = "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.http]]\nroute = \"/...\"\n\
+               component = \"a\"\n[component.a]\nsource = \"a.wasm\"\n";
+    fs::write(&manifest, app).unwrap();
+    let serve = || {
+        let mut command = lab(&["up", "--app", text(&manifest)]);
+        command.env_remove("SPIN");
+        command
+    };
+    refuses(serve(), "a.wasm cannot be read");
+    fs::write(folder.path().join("a.wasm"), "<html>").unwrap();
+    refuses(serve(), "a.wasm is no WebAssembly component: build one");
+}
+
+#[test]
 fn a_schema_that_is_not_there_is_refused_before_anything_starts() {
     refuses(lab(&["up", "--schema", "/nowhere.sql"]), "write the path of a file of SQL statements");
 }

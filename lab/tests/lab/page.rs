@@ -172,6 +172,12 @@ async fn nobody_but_the_page_commands_and_a_wish_that_makes_no_sense_is_answered
         assert_eq!(answer.status, status, "{origin} {kind}");
         assert_eq!(answer.header("access-control-allow-origin"), "");
     }
+    let headers = [("origin", page.as_str()), ("content-type", "application/json")];
+    for (body, status) in [("{", 400), (r#"{"do": "drop"}"#, 422), (" ".repeat((2 << 20) + 1).as_str(), 413)] {
+        let mut client = Client::connect(lab.page()).await.unwrap();
+        let answer = client.send_with(Method::POST, "/commands", &headers, body.to_owned()).await.unwrap();
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
     let answer =
         client.send_with(Method::OPTIONS, "/commands", &[("origin", "https://example.com")], "").await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (403, ""));

@@ -22,14 +22,16 @@ const SERVER: &str = "SELECT pg_is_in_recovery(), current_setting('server_versio
 
 const SYSTEM: &str = "SELECT system_identifier FROM pg_control_system()";
 
-/// Connections by the server's own count, since other users' rows of `pg_stat_activity` do not say what they are.
+/// Connections by the server's own count, since other users' rows of `pg_stat_activity` do not say what they are. The limits
+/// of a database and of a user do not hold for superusers.
 fn count_connections() -> String {
     format!(
         "SELECT current_setting('max_connections'),
     current_setting('superuser_reserved_connections')::int + coalesce(current_setting('reserved_connections', true), '0')::int,
     greatest(0, (SELECT sum(numbackends) FROM pg_stat_database) - ({OURS})),
-    (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
-    (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user)"
+    (SELECT CASE WHEN rolsuper THEN -1 ELSE datconnlimit END FROM pg_database WHERE datname = current_database()),
+    CASE WHEN rolsuper THEN -1 ELSE rolconnlimit END
+    FROM pg_roles WHERE rolname = current_user"
     )
 }
 

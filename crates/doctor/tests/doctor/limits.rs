@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use host_tests::fault::FaultProxy;
-use host_tests::postgres::{Cluster, PASSWORD_LOGIN, PASSWORD_USER};
+use host_tests::postgres::{Cluster, PASSWORD_LOGIN, PASSWORD_USER, USER};
 use host_tests::wait::eventually;
 
 use crate::fixtures::{Doctor, Told, shared, url};
@@ -98,6 +98,11 @@ async fn what_a_limit_of_the_user_means_everywhere_is_told_once() {
     let (wrong, _) = told.finding("too-few-connections", None);
     assert!(wrong.ends_with("this user can have 3"), "{told}");
     assert_eq!(told.wrong(), ["too-few-connections"], "{told}");
+
+    // Superusers are not held to theirs.
+    cluster.primary().ask(&format!("ALTER ROLE {USER} CONNECTION LIMIT 3")).await.unwrap();
+    on_replica(&cluster, &format!("SELECT rolconnlimit FROM pg_roles WHERE rolname = '{USER}'"), "3").await;
+    assert_eq!(Doctor::of(&cluster).examine().await.wrong(), [""; 0]);
 
     // Both on one server: what the doctor itself has opened there is no fault of it.
     let behind_another_port = FaultProxy::before(cluster.primary().address()).await.unwrap();
