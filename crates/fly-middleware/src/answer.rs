@@ -8,6 +8,9 @@ use spin_sdk::wit_bindgen::{spawn, yield_async};
 use crate::bookmark::{NAME, cookie};
 use crate::received::Received;
 
+/// The status of a new response.
+const OK: u16 = 200;
+
 /// Why a request is answered by this Machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -77,12 +80,16 @@ impl Headers {
         let fields = answer.get_headers().clone();
         self.add(&fields, received).map_err(internal)?;
         let status = answer.get_status_code();
-        // What becomes of the answer on its way, the app learns by the end of its body.
-        let (_, sent) = wit_future::new(|| Ok(()));
+        // What becomes of the answer on its way, the app learns by the end of its body. Whoever reads that is there only
+        // after the call: written before, it would keep this task for an event of its own.
+        let (writer, sent) = wit_future::new(|| Ok(()));
         let (body, trailers) = Response::consume_body(answer, sent);
+        drop(writer);
         let (response, _) = Response::new(fields, Some(body), trailers);
-        // It was one before.
-        let _ = response.set_status_code(status);
+        if status != OK {
+            // It was one before.
+            let _ = response.set_status_code(status);
+        }
         // The app offers its body meanwhile: Spin sends what is there together with the headers, and what comes after them
         // may wait for 40 ms, for Nagle's algorithm.
         yield_async().await;

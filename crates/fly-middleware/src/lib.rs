@@ -22,7 +22,7 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
 use crate::answer::{Headers, Reason, problem, replayed};
 use crate::bindings::next;
-use crate::received::Received;
+use crate::received::{Received, path};
 use crate::requests::Kind;
 use crate::settings::Settings;
 
@@ -37,7 +37,7 @@ impl Guest for Middleware {
             Err(found) => return problem(&found, None).await,
         };
         let received = Received::of(&request);
-        match settings.requests.kind(method_name(&received.method), received.path()) {
+        match settings.requests.kind(method_name(&received.method), || path(&request)) {
             Kind::Reads => read(&settings, &received, request).await,
             Kind::Writes => write(&settings, &received, request).await,
         }

@@ -6,26 +6,16 @@ use spin_sdk::wasip3::http::types::{Headers, Method, Request};
 
 use crate::bookmark;
 
-/// Method, target and headers.
+/// Method and headers.
 pub(crate) struct Received {
     pub(crate) method: Method,
-    target: String,
     headers: Headers,
     bookmark: OnceCell<String>,
 }
 
 impl Received {
     pub(crate) fn of(request: &Request) -> Self {
-        Self {
-            method: request.get_method(),
-            target: request.get_path_with_query().unwrap_or_default(),
-            headers: request.get_headers(),
-            bookmark: OnceCell::new(),
-        }
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        self.target.split('?').next().filter(|path| !path.is_empty()).unwrap_or("/")
+        Self { method: request.get_method(), headers: request.get_headers(), bookmark: OnceCell::new() }
     }
 
     /// The first of a header.
@@ -53,4 +43,10 @@ impl Received {
             None => self.header("spin-full-url").is_some_and(|url| url.starts_with("https:")),
         }
     }
+}
+
+/// The path that a request is for, without what is behind it.
+pub(crate) fn path(request: &Request) -> String {
+    let target = request.get_path_with_query().unwrap_or_default();
+    target.split('?').next().filter(|path| !path.is_empty()).unwrap_or("/").to_owned()
 }

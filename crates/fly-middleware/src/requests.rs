@@ -32,11 +32,12 @@ impl Requests {
         Ok(Self { reading: parse("reading_requests", reading)?, writing: parse("writing_requests", writing)? })
     }
 
-    /// What a request with this method and path may do. Methods are those that RFC 9110 calls safe, and others.
-    pub(crate) fn kind(&self, method: &str, path: &str) -> Kind {
-        if self.reading.has(method, path) {
+    /// What a request with this method and path may do. Methods are those that RFC 9110 calls safe, and others. The path is
+    /// asked for where it matters.
+    pub(crate) fn kind(&self, method: &str, path: impl Fn() -> String) -> Kind {
+        if self.reading.has(method, &path) {
             Kind::Reads
-        } else if self.writing.has(method, path) {
+        } else if self.writing.has(method, &path) {
             Kind::Writes
         } else if ["GET", "HEAD", "OPTIONS", "TRACE"].contains(&method) {
             Kind::Reads
@@ -61,8 +62,8 @@ impl Exceptions {
         Ok(Self(paths))
     }
 
-    fn has(&self, method: &str, path: &str) -> bool {
-        self.0.get(method).is_some_and(|paths| paths.at(path).is_ok())
+    fn has(&self, method: &str, path: &impl Fn() -> String) -> bool {
+        self.0.get(method).is_some_and(|paths| paths.at(&path()).is_ok())
     }
 }
 
