@@ -30,13 +30,14 @@ COPY lab/notes-guest/Cargo.toml lab/notes-guest/
 COPY bench/Cargo.toml bench/
 COPY bench/connection-per-instance/Cargo.toml bench/connection-per-instance/
 COPY bench/connection-per-request/Cargo.toml bench/connection-per-request/
+COPY bench/plain-middleware/Cargo.toml bench/plain-middleware/
 COPY examples/rust/Cargo.toml examples/rust/
 RUN mkdir -p src crates/nearest-replica/src examples/rust/src host-tests/src/bin host-tests/tests/it host-tests/session-guest/src \
     && mkdir -p host-tests/stand-in/src host-tests/sync-guest/src host-tests/postgres-guest/src crates/postgres-adapter/src crates/fly-middleware/src \
     && mkdir -p crates/doctor/src \
     && mkdir -p host-tests/echo-guest/src host-tests/marking-middleware/src \
     && mkdir -p lab/src lab/tests/lab lab/tests/browser lab/notes-guest/src \
-    && mkdir -p bench/src/bin bench/connection-per-instance/src bench/connection-per-request/src \
+    && mkdir -p bench/src/bin bench/connection-per-instance/src bench/connection-per-request/src bench/plain-middleware/src \
     && touch src/lib.rs crates/nearest-replica/src/lib.rs examples/rust/src/lib.rs host-tests/session-guest/src/lib.rs \
     && touch host-tests/stand-in/src/lib.rs host-tests/sync-guest/src/lib.rs host-tests/postgres-guest/src/lib.rs \
     && touch host-tests/echo-guest/src/lib.rs host-tests/marking-middleware/src/lib.rs \
@@ -45,7 +46,7 @@ RUN mkdir -p src crates/nearest-replica/src examples/rust/src host-tests/src/bin
     && touch host-tests/src/bin/host.rs host-tests/src/bin/soak.rs \
     && touch lab/src/main.rs lab/tests/lab/main.rs lab/tests/browser/main.rs lab/notes-guest/src/lib.rs \
     && touch bench/src/main.rs bench/src/bin/native.rs \
-    && touch bench/connection-per-instance/src/lib.rs bench/connection-per-request/src/lib.rs \
+    && touch bench/connection-per-instance/src/lib.rs bench/connection-per-request/src/lib.rs bench/plain-middleware/src/lib.rs \
     && cargo build --locked --release --target wasm32-wasip2 --package nearest-replica-component
 COPY src src
 COPY crates/nearest-replica/src crates/nearest-replica/src

@@ -83,7 +83,7 @@ deploy:
 lint: lint-tools
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --package nearest-replica --package nearest-replica-component --package bench-connection-per-instance --package bench-connection-per-request --package guestbook --package session-guest --package notes-guest --package echo-guest --package marking-middleware --package stand-in --package sync-guest --package postgres-guest --package postgres-adapter --package fly-middleware --target wasm32-wasip2 -- -D warnings
+	cargo clippy --locked --package nearest-replica --package nearest-replica-component --package bench-connection-per-instance --package bench-connection-per-request --package bench-plain-middleware --package guestbook --package session-guest --package notes-guest --package echo-guest --package marking-middleware --package stand-in --package sync-guest --package postgres-guest --package postgres-adapter --package fly-middleware --target wasm32-wasip2 -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --package nearest-replica
 	cargo package --locked --package nearest-replica --allow-dirty
 	cargo deny --locked check bans licenses sources

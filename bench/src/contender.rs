@@ -12,7 +12,7 @@ use host_tests::machine::{Host, Machine, Setup, repository};
 use host_tests::postgres::{PRIMARY, USER};
 use host_tests::process::{Process, free_address};
 
-use Kind::{App, AppWithAdapter, AppWithBoth, Axum, Component, PerInstance, PerRequest, Recipe};
+use Kind::{App, AppWithAdapter, AppWithBoth, AppWithPlain, Axum, Component, PerInstance, PerRequest, Recipe};
 use Runtime::{InHouse, Spin};
 
 /// The region that everybody reads in; its replica is the database of all contenders.
@@ -55,6 +55,8 @@ pub(crate) enum Kind {
     AppWithAdapter,
     /// And the middleware.
     AppWithBoth,
+    /// Or middleware that does nothing.
+    AppWithPlain,
 }
 
 /// This component, on the in-house host and on a real Spin; and those that verdicts and tables set it against.
@@ -122,17 +124,28 @@ pub(crate) const APPS: [Contender; 6] = [
     app(WITH_AND_ALONE[3][0], AppWithAdapter, Spin, &[]),
 ];
 
-/// The app behind the middleware as well, outside the primary region, and what that is set against: on each host.
-pub(crate) const WITH_AND_WITHOUT_MIDDLEWARE: [[&str; 2]; 2] = [
-    ["app with the adapter and the middleware", "app with the adapter"],
-    ["Spin: app with the adapter and the middleware", "Spin: app with the adapter"],
+/// The app behind the middleware as well, outside the primary region, and what that is set against, of which one has
+/// middleware that does nothing: on each host.
+pub(crate) const WITH_AND_WITHOUT_MIDDLEWARE: [[&str; 3]; 2] = [
+    [
+        "app with the adapter and the middleware",
+        "app with the adapter",
+        "app with the adapter and middleware that does nothing",
+    ],
+    [
+        "Spin: app with the adapter and the middleware",
+        "Spin: app with the adapter",
+        "Spin: app with the adapter and middleware that does nothing",
+    ],
 ];
 
 /// All of these.
-pub(crate) const APPS_WITH_BOTH: [Contender; 4] = [
+pub(crate) const APPS_WITH_BOTH: [Contender; 6] = [
     app(WITH_AND_WITHOUT_MIDDLEWARE[0][1], AppWithAdapter, InHouse, &[]),
+    app(WITH_AND_WITHOUT_MIDDLEWARE[0][2], AppWithPlain, InHouse, &[]),
     app(WITH_AND_WITHOUT_MIDDLEWARE[0][0], AppWithBoth, InHouse, &[]),
     app(WITH_AND_WITHOUT_MIDDLEWARE[1][1], AppWithAdapter, Spin, &[]),
+    app(WITH_AND_WITHOUT_MIDDLEWARE[1][2], AppWithPlain, Spin, &[]),
     app(WITH_AND_WITHOUT_MIDDLEWARE[1][0], AppWithBoth, Spin, &[]),
 ];
 
@@ -148,11 +161,12 @@ const fn app(
 /// The application that the adapter and the middleware are put in front of, with them or as it is.
 pub(crate) fn app_manifest(kind: Kind) -> PathBuf {
     let file = match kind {
-        AppWithAdapter => "with-adapter.toml",
-        AppWithBoth => "with-both.toml",
-        App | Axum | Recipe | Component | PerRequest | PerInstance => "spin.toml",
+        AppWithAdapter => "host-tests/postgres-guest/with-adapter.toml",
+        AppWithBoth => "host-tests/postgres-guest/with-both.toml",
+        AppWithPlain => "bench/plain-middleware/spin.toml",
+        App | Axum | Recipe | Component | PerRequest | PerInstance => "host-tests/postgres-guest/spin.toml",
     };
-    repository().join("host-tests/postgres-guest").join(file)
+    repository().join(file)
 }
 
 const fn step(name: &'static str, kind: Kind, environment: &'static [(&'static str, &'static str)]) -> Contender {
@@ -217,7 +231,9 @@ impl Programs {
         let (url, manifest) = match of.kind {
             Axum => (url(replica), None),
             Recipe | Component => (url(primary), None),
-            App | AppWithAdapter | AppWithBoth => (url(primary) + "?sslmode=disable", Some(app_manifest(of.kind))),
+            App | AppWithAdapter | AppWithBoth | AppWithPlain => {
+                (url(primary) + "?sslmode=disable", Some(app_manifest(of.kind)))
+            }
             PerRequest => (url(replica) + "?sslmode=disable", by_hand("connection-per-request")),
             PerInstance => (url(replica) + "?sslmode=disable", by_hand("connection-per-instance")),
         };

@@ -1,5 +1,5 @@
-//! What the middleware costs an app: the same app behind the adapter, with the middleware in front and without; and what it
-//! brings to a request of several statements that comes from far away.
+//! What the middleware costs an app: the same app behind the adapter, with the middleware in front, with middleware that
+//! does nothing, and with none; and what it brings to a request of several statements that comes from far away.
 
 use anyhow::Result;
 use host_tests::postgres::Cluster;
@@ -53,6 +53,7 @@ const STATEMENTS: usize = 5;
 pub(crate) async fn measure(bench: &Bench, round_trip_ms: u64) -> Result<()> {
     let manifest = app_manifest(Kind::AppWithBoth);
     build(&manifest)?;
+    build(&app_manifest(Kind::AppWithPlain))?;
     let megabyte: &str = Box::leak("x".repeat(1 << 20).into_boxed_str());
     let cluster = Cluster::start(&[REGION]).await?;
     let step = json!({ "statement": "CREATE TEMPORARY TABLE IF NOT EXISTS t (n int)", "execute": true });

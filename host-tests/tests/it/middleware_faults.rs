@@ -11,7 +11,9 @@ use host_tests::postgres::USER;
 use host_tests::region::PATIENCE;
 use host_tests::wait::eventually;
 use http::Method;
+use nix::sys::signal::Signal;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::adapted::{App, add};
 use crate::fixtures::assert_problem;
@@ -28,7 +30,7 @@ async fn a_write_whose_replay_has_timed_out_is_run_nowhere_else_and_read_from_th
     other.batch_execute("BEGIN; LOCK TABLE notes IN SHARE MODE").await.unwrap();
     let mut ann = User::default();
     // A second one would wait for the table, as the first does.
-    let written = tokio::time::timeout(PATIENCE, ann.write(behind.edge, "once")).await.unwrap();
+    let written = timeout(PATIENCE, ann.write(behind.edge, "once")).await.unwrap();
     assert_problem(&written, 500, "outcome-unknown");
     assert_eq!(told(&written), (500, "fra", "replay-failed"), "{written:?}");
     let hops = behind.fly.hops(written.header("fly-request-id"));
@@ -178,4 +180,19 @@ async fn a_replica_that_hangs_is_not_asked_for_each_bookmark_and_the_log_says_it
     assert!(more < 20, "{more} messages to a replica that hangs, of 40 requests");
     let logs = fra.logs();
     assert_eq!(logs.matches("event=detour").count(), 1, "{logs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_of_a_bookmark_leaves_the_app_time_to_answer_without_its_database() {
+    const LONG: Duration = Duration::from_secs(20);
+    let behind = Behind::with(|setup| setup.env("SPIN_VARIABLE_DEADLINE_MS", &LONG.as_millis().to_string())).await;
+    let mut ann = User::default();
+    ann.write(behind.edge, "one").await;
+    let primary = behind.adapted.primary();
+    primary.signal_all(Signal::SIGSTOP).unwrap();
+    // A read of a database that hangs takes three quarters of that.
+    let read = timeout(LONG / 2, ann.send(behind.sjc.address(), Method::GET, "/text/2", &[], "")).await;
+    let answer = read.expect("a check takes a quarter");
+    assert_eq!((told(&answer), answer.body.as_str()), ((200, "sjc", "primary-region"), "xx"), "{answer:?}");
+    primary.signal_all(Signal::SIGCONT).unwrap();
 }
