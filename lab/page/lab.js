@@ -20,15 +20,16 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
-/** Says something, for everybody, for some seconds. */
-function say(text) {
+/** Says something, for everybody: a refusal until the next command, the rest for some seconds. */
+function say(text, stays = false) {
   $("said").textContent = text;
   clearTimeout(said);
-  said = setTimeout(() => { $("said").textContent = ""; }, 6000);
+  if (!stays) said = setTimeout(() => { $("said").textContent = ""; }, 6000);
 }
 
 /** Asks the lab to do something; nothing where it refused, which is said. */
 async function ask(command) {
+  say("");
   try {
     const response = await fetch("commands", {
       method: "POST",
@@ -37,9 +38,9 @@ async function ask(command) {
     });
     const answer = await response.json();
     if (response.ok) return answer;
-    say(answer.error);
+    say(answer.error, true);
   } catch {
-    say("The lab does not answer: is it still running?");
+    say("The lab does not answer: is it still running?", true);
   }
   return undefined;
 }
@@ -132,10 +133,11 @@ function links(element, region) {
 }
 
 function database(element, database) {
-  if (!element.hasChildNodes()) element.append(make("p", { role: "status" }), make("div", { class: "buttons" }));
+  // Of its words only the first is read out: the others change all the time.
+  if (!element.hasChildNodes()) element.append(make("p", {}, make("span", { class: "state", role: "status" }), make("span", {})), make("div", { class: "buttons" }));
   const [text, buttons] = element.children;
   const { name, state, replica } = database;
-  const words = [make("span", { class: "state" }, state === "up" ? (replica ? "replica" : "primary") : state)];
+  const words = [];
   let kind = state;
   if (state === "up") {
     words.push(database.timeline === null ? ", does not stream" : `, timeline ${database.timeline}`);
@@ -147,8 +149,10 @@ function database(element, database) {
     words.push(database.connections === 1 ? ", 1 connection" : `, ${database.connections} connections`);
   }
   element.className = `database ${kind}`;
-  const said = words.map((word) => word.textContent ?? word).join("");
-  if (text.textContent !== said) text.replaceChildren(...words);
+  const [first, rest] = text.children;
+  const role = state === "up" ? (replica ? "replica" : "primary") : state;
+  if (first.textContent !== role) first.textContent = role;
+  rest.replaceChildren(...words);
   const one = { database: name }, up = state === "up";
   button(buttons, "kill", ["Kill", `Kill the database in ${name}`], { do: "kill", ...one }, state === "down");
   button(buttons, "hang", state === "hanging" ? ["Wake", `Wake the database in ${name}`] : ["Hang", `Hang the database in ${name}`],
@@ -170,10 +174,15 @@ function request(shown) {
 /** A slider: its value in words, and what its moves ask for. */
 class Slider {
   constructor(id, words, command) {
-    Object.assign(this, { id, words, command, moving: false });
+    Object.assign(this, { id, words, command, moves: 0, moving: false });
     const input = $(id);
     input.addEventListener("input", () => { this.moving = true; this.show(Number(input.value)); });
-    input.addEventListener("change", async () => { await ask(command(Number(input.value))); this.moving = false; });
+    input.addEventListener("change", async () => {
+      const move = ++this.moves;
+      await ask(command(Number(input.value)));
+      // Not where it has been moved again meanwhile.
+      if (move === this.moves) this.moving = false;
+    });
   }
   show(value) {
     $(`${this.id}-value`).textContent = this.words(value);

@@ -85,7 +85,10 @@ impl<'a> Commands<'a> {
             Command::Load { rate } => self.lab.set_load(bounded(rate, 0..=MOST, "a load")?),
             Command::Lag { ms } => {
                 let longest = LONGEST_LAG.as_secs() * 1_000;
-                self.lab.set_lag(Duration::from_millis(bounded(ms, 0..=longest, "a lag in ms")?))?;
+                let lag = Duration::from_millis(bounded(ms, 0..=longest, "a lag in ms")?);
+                // It is written into the servers' folders, which a restart may copy.
+                let _under_way = self.begin("lag".to_owned())?;
+                self.lab.set_lag(lag)?;
             }
             Command::Cut { region, database } => self.link(&region, &database, Wanted::Cut)?,
             Command::Mend { region, database } => self.link(&region, &database, Wanted::Open)?,
@@ -110,12 +113,16 @@ impl<'a> Commands<'a> {
     /// A server to which nothing else is done.
     fn alone(&self, what: &str, database: &str) -> Result<(UnderWay<'_>, &Server)> {
         let server = self.lab.cluster().server(known(database)?);
+        Ok((self.begin(format!("{what} {database}"))?, server))
+    }
+
+    fn begin(&self, what: String) -> Result<UnderWay<'_>> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = &*under_way {
             bail!("the lab is still busy ({other}): ask again when that is done");
         }
-        *under_way = Some(format!("{what} {database}"));
-        Ok((UnderWay(&self.under_way), server))
+        *under_way = Some(what);
+        Ok(UnderWay(&self.under_way))
     }
 
     fn replica(&self, what: &str, database: &str) -> Result<(UnderWay<'_>, &Server)> {

@@ -1,8 +1,10 @@
 //! `make try`: a command of the user's own against the region `fra`, whose replica lags.
 
+use std::io::{IsTerminal, stdin};
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::process::{ExitCode, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -56,6 +58,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     for name in ["APP", "SCHEMA", "LAG", "DISTANCE", "RUN", "SPIN", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"] {
         command.env_remove(name);
     }
+    // A group that is not the terminal's would be stopped there, without a word.
+    if stdin().is_terminal() {
+        command.stdin(Stdio::null());
+    }
     // With all that it starts, which ends with it.
     let mut child = command.process_group(0).spawn().context("starting a shell")?;
     let _group = Group(child.id());
@@ -65,13 +71,21 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
-/// The processes of a command. Dropping it ends those that are left.
+/// The processes of a command. Dropping it ends those that are left: those that do not want to, after a second.
 struct Group(Option<u32>);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(id) = self.0.and_then(|id| i32::try_from(id).ok()) {
-            let _ = killpg(Pid::from_raw(id), Signal::SIGTERM);
+        let Some(id) = self.0.and_then(|id| i32::try_from(id).ok()) else { return };
+        let tell = |signal| killpg(Pid::from_raw(id), signal).is_ok();
+        let told = Instant::now();
+        let mut is_left = tell(Some(Signal::SIGTERM));
+        while is_left && told.elapsed() < Duration::from_secs(1) {
+            sleep(Duration::from_millis(10));
+            is_left = tell(None);
+        }
+        if is_left {
+            tell(Some(Signal::SIGKILL));
         }
     }
 }

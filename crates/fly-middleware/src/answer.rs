@@ -1,7 +1,7 @@
 //! What goes back to the client: the app's answer with a few headers more, or one of the middleware's own.
 
 use nearest_replica::{Database, Problem};
-use spin_sdk::wasip3::http::types::{ErrorCode, Fields, HeaderError, Response};
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, HeaderError, Method, Response};
 use spin_sdk::wasip3::{wit_future, wit_stream};
 use spin_sdk::wit_bindgen::{spawn, yield_async};
 
@@ -10,6 +10,7 @@ use crate::received::Received;
 
 /// The status of a new response.
 const OK: u16 = 200;
+const BAD_GATEWAY: u16 = 502;
 
 /// Why a request is answered by this Machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,15 +81,15 @@ impl Headers {
         let fields = answer.get_headers().clone();
         self.add(&fields, received).map_err(internal)?;
         let status = answer.get_status_code();
-        // What becomes of the answer on its way, the app learns by the end of its body. Whoever reads that is there only
-        // after the call: written before, it would keep this task for an event of its own.
+        // The app is told at once that its answer was sent: to tell what becomes of it would keep this task until then.
+        // Whoever reads that is there only after the call: written before, it would cost an event of its own.
         let (writer, sent) = wit_future::new(|| Ok(()));
         let (body, trailers) = Response::consume_body(answer, sent);
         drop(writer);
         let (response, _) = Response::new(fields, Some(body), trailers);
-        if status != OK {
-            // It was one before.
-            let _ = response.set_status_code(status);
+        if status != OK && response.set_status_code(status).is_err() {
+            // One that the app was given by another server, and that no answer of its own may have.
+            let _ = response.set_status_code(BAD_GATEWAY);
         }
         // The app offers its body meanwhile: Spin sends what is there together with the headers, and what comes after them
         // may wait for 40 ms, for Nagle's algorithm.
@@ -107,13 +108,17 @@ impl Headers {
             }
         }
         let Some(bookmark) = self.bookmark.filter(|bookmark| !bookmark.is_empty()) else { return Ok(()) };
-        let caching = Caching::of(fields);
+        let caching = Caching::of(fields, &received.method);
         if fields.has(NAME) || caching == Caching::Shared {
             return Ok(());
         }
         fields.append("set-cookie", cookie(&bookmark, received.is_https()).as_bytes())?;
         fields.append(NAME, bookmark.as_bytes())?;
-        if caching == Caching::Private { Ok(()) } else { fields.append("cache-control", b"private") }
+        match caching {
+            Caching::Private | Caching::Shared => Ok(()),
+            Caching::Unsaid => fields.append("cache-control", b"private"),
+            Caching::Needless => fields.set("cache-control", &[b"private".to_vec()]),
+        }
     }
 }
 
@@ -122,6 +127,8 @@ impl Headers {
 enum Caching {
     /// Caches that serve it to others: it is not to bring a user's bookmark to them.
     Shared,
+    /// The same, of an answer to a method that caches do not keep answers to: its user may well read next.
+    Needless,
     /// Nobody but the client.
     Private,
     /// The app does not say.
@@ -129,7 +136,7 @@ enum Caching {
 }
 
 impl Caching {
-    fn of(fields: &Fields) -> Self {
+    fn of(fields: &Fields, method: &Method) -> Self {
         let of_all = directives(fields.get("cache-control"));
         let says = |wanted: &str| of_all.iter().any(|directive| directive.split('=').next() == Some(wanted));
         // Caches that have a header of their own go by that alone.
@@ -137,13 +144,17 @@ impl Caching {
             name.ends_with("cdn-cache-control") || ["surrogate-control", "edge-control"].contains(&name.as_str())
         });
         let mut for_shared = for_shared.map(|(_, value)| directives(vec![value]));
-        let is_shared = ["public", "immutable", "s-maxage"].into_iter().any(says);
-        if is_shared || for_shared.any(|directives| !are_private(&directives)) {
-            Self::Shared
-        } else if are_private(&of_all) {
-            Self::Private
-        } else {
-            Self::Unsaid
+        let is_private = are_private(&of_all);
+        let is_shared = says("public")
+            || says("s-maxage")
+            || (says("immutable") && !is_private)
+            || for_shared.any(|directives| !are_private(&directives));
+        let is_kept = matches!(method, Method::Get | Method::Head) || (says("public") && says("immutable"));
+        match (is_shared, is_kept) {
+            (true, true) => Self::Shared,
+            (true, false) => Self::Needless,
+            (false, _) if is_private => Self::Private,
+            (false, _) => Self::Unsaid,
         }
     }
 }

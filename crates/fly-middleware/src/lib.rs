@@ -16,7 +16,7 @@ mod told;
 use std::time::Instant;
 
 use nearest_replica::parts::{Bookmark, method_name, timeout};
-use nearest_replica::{Problem, Session, Written};
+use nearest_replica::{Database, Problem, Session, Written};
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
@@ -65,11 +65,14 @@ async fn read(settings: &Settings, received: &Received, request: Request) -> Res
                 if let Err(found) = here {
                     return problem(&found, Some((headers, received))).await;
                 }
+                // What the primary has now, in place of what meant nothing: no question more.
+                headers.bookmark = Some(session.bookmark().await).filter(|now| now != bookmark);
             }
             Err(found) => return problem(&found, Some((headers, received))).await,
         }
         if session.bookmark_is_due() {
-            headers.bookmark = Some(session.bookmark().await);
+            // Until it is known, the one that the client has stays.
+            headers.bookmark = minted(database, &session).await;
         }
     }
     headers.add_to(next(request).await?, received).await
@@ -118,8 +121,12 @@ async fn write(settings: &Settings, received: &Received, request: Request) -> Re
     headers.add_to(response, received).await
 }
 
-/// Where one is needed; in a quarter of a request's time at most: the answer is there, and only its bookmark may be a worse
-/// one.
+/// In a quarter of a request's time at most.
+async fn minted(database: &Database, session: &Session) -> Option<String> {
+    timeout(database.config().deadline / 4, session.bookmark()).await
+}
+
+/// Where one is needed. The answer is there, and only its bookmark may be a worse one.
 async fn bookmark_after(settings: &Settings, received: &Received, written: Written) -> Option<String> {
     if !settings.reads_from_replicas {
         return None;
@@ -127,6 +134,5 @@ async fn bookmark_after(settings: &Settings, received: &Received, written: Writt
     let database = &settings.database;
     let session = database.session(Instant::now(), received.bookmark());
     session.note_write(written);
-    let bookmark = timeout(database.config().deadline / 4, session.bookmark()).await;
-    Some(bookmark.unwrap_or_else(|| Bookmark::Primary.to_string()))
+    Some(minted(database, &session).await.unwrap_or_else(|| Bookmark::Primary.to_string()))
 }

@@ -63,7 +63,9 @@ impl Exceptions {
     }
 
     fn has(&self, method: &str, path: &impl Fn() -> String) -> bool {
-        self.0.get(method).is_some_and(|paths| paths.at(&path()).is_ok())
+        // A server answers HEAD as it answers GET, and only leaves out the body.
+        let methods = if method == "HEAD" { &["HEAD", "GET"][..] } else { &[method] };
+        methods.iter().any(|method| self.0.get(*method).is_some_and(|paths| paths.at(&path()).is_ok()))
     }
 }
 

@@ -193,6 +193,13 @@ async fn a_read_that_cannot_be_replayed_is_from_the_primary_until_the_replica_ha
         assert_eq!(told(&read), (200, "fra", "bookmark-behind"), "{read:?}");
         assert_eq!(pair(&read), ["sjc", "1"], "{read:?}");
     }
+    // One that means nothing becomes one of what the primary has, which asks for no question more.
+    for made_up in ["x", "primary", "1-1-1-ffffffff"] {
+        let mut bob = User { bookmark: made_up.to_owned() };
+        let read = bob.read(behind.fra.address(), &where_and_how_many()).await;
+        assert_eq!((told(&read), &pair(&read)[0][..]), ((200, "fra", "bookmark-behind"), "sjc"), "{read:?}");
+        assert!(bob.bookmark.starts_with("1-") && bob.bookmark != made_up, "{read:?}");
+    }
     behind.resume().await;
     let home = eventually(DEADLINE, "the replica to be read from", async || {
         let read = ann.read(behind.fra.address(), &where_and_how_many()).await;
@@ -233,6 +240,8 @@ async fn requests_that_only_read_and_gets_that_write_are_as_the_app_says() {
         assert_eq!(answer.header("machine-region"), region, "{path}: {answer:?}");
         assert_eq!(answer.header("nearest-replica-bookmark").is_empty(), region == "fra", "{path}: {answer:?}");
     }
+    let answer = User::default().send(behind.edge, Method::HEAD, "/3", &[], "").await;
+    assert_eq!(answer.header("machine-region"), "sjc", "as GET: {answer:?}");
     for method in [Method::HEAD, Method::OPTIONS] {
         let answer = User::default().send(behind.edge, method.clone(), "/1", &[], "").await;
         assert_eq!(

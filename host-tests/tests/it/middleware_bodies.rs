@@ -133,6 +133,10 @@ async fn requests_that_read_pass_whatever_they_ask_for() {
 async fn an_answer_for_everybody_brings_nobodys_bookmark_and_what_the_app_says_stays() {
     let behind = behind().await;
     let ask = async |headers: &[(&str, &str)]| send(behind.sjc.address(), Method::POST, "/", headers, "").await;
+    // A bookmark that means nothing, in place of which a new one is due.
+    let read = async |name: &str, value| {
+        send(behind.sjc.address(), Method::GET, "/", &[(NAME, "x"), (&format!("answer-{name}"), value)], "").await
+    };
     let all = |answer: &Answer, name: &str| {
         let values = answer.headers.get_all(name).iter();
         values.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -146,10 +150,21 @@ async fn an_answer_for_everybody_brings_nobodys_bookmark_and_what_the_app_says_s
         ("Surrogate-Control", "max-age=60, content=\"private\""),
         ("cloudflare-cdn-cache-control", "max-age=60"),
     ] {
-        let answer = ask(&[(&format!("answer-{name}"), shared)]).await;
+        let answer = read(name, shared).await;
         assert_eq!([NAME, "set-cookie"].map(|name| answer.header(name)), ["", ""], "{shared}");
         assert_eq!(answer.header(name), shared);
+        // No cache keeps an answer to a write, whose user may well read next.
+        let answer = ask(&[(&format!("answer-{name}"), shared)]).await;
+        assert!(
+            answer.header(NAME).starts_with("1-") && !answer.header("set-cookie").is_empty(),
+            "{shared} {answer:?}"
+        );
+        assert_eq!(all(&answer, "cache-control"), ["private"], "{shared}");
     }
+    let for_ever = "public, max-age=31536000, immutable";
+    assert_eq!(ask(&[("answer-cache-control", for_ever)]).await.header(NAME), "");
+    let answer = read("cache-control", "private, max-age=60, immutable").await;
+    assert!(answer.header(NAME).starts_with("1-"), "{answer:?}");
     for (own, expected) in [
         ("", "private"),
         ("max-age=60", "max-age=60|private"),

@@ -190,9 +190,14 @@ async fn a_check_of_a_bookmark_leaves_the_app_time_to_answer_without_its_databas
     ann.write(behind.edge, "one").await;
     let primary = behind.adapted.primary();
     primary.signal_all(Signal::SIGSTOP).unwrap();
-    // A read of a database that hangs takes three quarters of that.
-    let read = timeout(LONG / 2, ann.send(behind.sjc.address(), Method::GET, "/text/2", &[], "")).await;
-    let answer = read.expect("a check takes a quarter");
-    assert_eq!((told(&answer), answer.body.as_str()), ((200, "sjc", "primary-region"), "xx"), "{answer:?}");
+    // One that is to be checked, and one in place of which a new one is due.
+    for bookmark in [ann.bookmark, "primary".to_owned()] {
+        let mut user = User { bookmark: bookmark.clone() };
+        // A read of a database that hangs takes three quarters of that.
+        let read = timeout(LONG / 2, user.send(behind.sjc.address(), Method::GET, "/text/2", &[], "")).await;
+        let answer = read.expect("a check takes a quarter");
+        assert_eq!((told(&answer), answer.body.as_str()), ((200, "sjc", "primary-region"), "xx"), "{answer:?}");
+        assert_eq!(user.bookmark, bookmark, "{answer:?}");
+    }
     primary.signal_all(Signal::SIGCONT).unwrap();
 }

@@ -62,9 +62,14 @@ async fn the_exit_status_is_that_of_the_command_which_knows_where_everything_is(
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_command_leaves_in_the_background_ends_with_it() {
     let _turn = turn().await;
-    let (status, out, error) = run(lab(&["try", "--run", "sleep 3600 & echo $!"]));
+    // One that ends when it is told to, and one that does not want to.
+    let both = "sleep 3600 & echo $!; (trap '' TERM; exec sleep 3600) & echo $!";
+    let (status, out, error) = run(lab(&["try", "--run", both]));
     assert!(status.success(), "{error}");
-    let left = Pid::from_raw(out.lines().last().unwrap().parse().unwrap());
-    let gone = eventually(SOON, "it to end", async || kill(left, None).is_err().then_some(()));
-    gone.await.unwrap();
+    let left: Vec<i32> = out.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(left.len(), 2, "{out}");
+    for id in left {
+        let gone = eventually(SOON, "it to end", async || kill(Pid::from_raw(id), None).is_err().then_some(()));
+        gone.await.unwrap();
+    }
 }
