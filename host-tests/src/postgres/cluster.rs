@@ -133,7 +133,7 @@ impl Cluster {
         answers(new).await?;
         self.primary().crash()?;
         // It may become one although it does not say so.
-        let told = new.ask("SELECT pg_promote()::text").await;
+        let told = new.ask("SELECT pg_promote()::text").await.map_err(|error| format!("{error:#}"));
         let is_replica = new.ask("SELECT pg_is_in_recovery()::text").await?;
         ensure!(is_replica == "false", "`{region}` was told to become the primary, and has not done so: {told:?}");
         self.primary.store(index, Ordering::Release);
