@@ -1,6 +1,7 @@
 //! Fly Machines: the component served with a Machine's environment, on the in-house host or on a real Spin.
 
 use std::collections::HashMap;
+use std::io::stderr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,7 +51,7 @@ impl Host {
         self.build(&repository().join("spin.toml"))
     }
 
-    /// Builds an application with the commands in its manifest.
+    /// Builds an application with the commands in its manifest, which print to stderr.
     ///
     /// # Errors
     /// When the build fails.
@@ -61,7 +62,7 @@ impl Host {
             Self::InHouse => crate::spin::build(manifest),
             Self::Spin(program) => {
                 let mut command = Command::new(program);
-                let status = command.args(["build", "--from"]).arg(manifest).status();
+                let status = command.args(["build", "--from"]).arg(manifest).stdout(stderr()).status();
                 let status = status.with_context(|| format!("starting {}", program.display()))?;
                 ensure!(status.success(), "`spin build` failed: {status}");
                 Ok(())

@@ -1,6 +1,7 @@
 //! Builds the components of an application as `spin build` does: each with its own commands, those first that others
 //! depend on (Spin `crates/build`).
 
+use std::io::stderr;
 use std::path::Path;
 use std::process::Command;
 use std::slice;
@@ -52,7 +53,7 @@ fn run(id: &str, component: &Component, folder: &Path) -> Result<()> {
         // An empty folder is none: the manifest lies in the current one.
         let folder = folder.join(workdir);
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
-        let status = Command::new("sh").args(["-c", command]).current_dir(folder).status();
+        let status = Command::new("sh").args(["-c", command]).current_dir(folder).stdout(stderr()).status();
         let status = status.with_context(|| format!("starting {command:?} in {}", folder.display()))?;
         ensure!(status.success(), "building {id:?} with {command:?} failed: {status}");
     }

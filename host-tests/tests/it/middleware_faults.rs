@@ -185,7 +185,7 @@ async fn a_replica_that_hangs_is_not_asked_for_each_bookmark_and_the_log_says_it
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_of_a_bookmark_leaves_the_app_time_to_answer_without_its_database() {
     const LONG: Duration = Duration::from_secs(20);
-    let behind = Behind::with(|setup| setup.env("SPIN_VARIABLE_DEADLINE_MS", &LONG.as_millis().to_string())).await;
+    let behind = Behind::with(|setup| setup.env("SPIN_VARIABLE_DEADLINE_MS", LONG.as_millis().to_string())).await;
     let mut ann = User::default();
     ann.write(behind.edge, "one").await;
     let primary = behind.adapted.primary();
