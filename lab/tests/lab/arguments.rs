@@ -17,6 +17,17 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// An app of one file.
+const APP: &str = "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.http]]\nroute = \"/...\"\n\
+                   component = \"a\"\n[component.a]\nsource = \"a.wasm\"\n";
+
+/// Serves an app where no Spin is.
+fn in_house(manifest: &Path) -> Command {
+    let mut command = lab(&["up", "--app", text(manifest)]);
+    command.env_remove("SPIN");
+    command
+}
+
 /// That it fails, and says this and nothing of what it did until then; in the language of its users, without a backtrace.
 #[track_caller]
 fn refuses(mut command: Command, expected: &str) {
@@ -47,29 +58,18 @@ fn an_app_that_is_not_there_or_is_no_app_is_refused_before_anything_starts() {
 fn what_the_in_house_host_lacks_is_told_before_anything_is_built() {
     let folder = folder();
     let manifest = folder.path().join("spin.toml");
-    let app = "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.http]]\nroute = \"/...\"\n\
-               component = \"a\"\n[component.a]\nsource = \"a.wasm\"\nsqlite_databases = [\"default\"]\n";
-    fs::write(&manifest, app).unwrap();
-    let mut command = lab(&["up", "--app", text(&manifest)]);
-    command.env_remove("SPIN");
-    refuses(command, "the in-house host, which serves where no Spin is on the PATH, cannot serve this app");
+    fs::write(&manifest, format!("{APP}sqlite_databases = [\"default\"]\n")).unwrap();
+    refuses(in_house(&manifest), "the in-house host, which serves where no Spin is on the PATH, cannot serve this app");
 }
 
 #[test]
 fn a_file_that_is_missing_or_no_component_is_named_before_a_server_is_started() {
     let folder = folder();
     let manifest = folder.path().join("spin.toml");
-    let app = "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.http]]\nroute = \"/...\"\n\
-               component = \"a\"\n[component.a]\nsource = \"a.wasm\"\n";
-    fs::write(&manifest, app).unwrap();
-    let serve = || {
-        let mut command = lab(&["up", "--app", text(&manifest)]);
-        command.env_remove("SPIN");
-        command
-    };
-    refuses(serve(), "a.wasm cannot be read");
+    fs::write(&manifest, APP).unwrap();
+    refuses(in_house(&manifest), "a.wasm cannot be read");
     fs::write(folder.path().join("a.wasm"), "<html>").unwrap();
-    refuses(serve(), "a.wasm is no WebAssembly component: build one");
+    refuses(in_house(&manifest), "a.wasm is no WebAssembly component: build one");
 }
 
 #[test]
