@@ -14,7 +14,7 @@ use crate::names::Names;
 use crate::postgres::{Cluster, PRIMARY, USER};
 use crate::process::{Process, free_address};
 #[cfg(feature = "in-house")]
-use crate::spin::{Options, Server};
+use crate::spin::{Options, Server, Store};
 
 /// What serves the component.
 #[derive(Clone, Debug)]
@@ -82,6 +82,9 @@ pub struct Setup {
     pub runtime_config: Option<PathBuf>,
     /// Its private network, for the in-house host.
     pub names: Names,
+    /// Its key-value store, for the in-house host.
+    #[cfg(feature = "in-house")]
+    pub store: Store,
     /// Where to listen; a free port where this is `None`.
     pub listen: Option<SocketAddr>,
     /// Where its output goes.
@@ -204,6 +207,7 @@ impl Machine {
                 options.runtime_config = Some(setup.runtime_config());
                 options.environment = setup.environment;
                 options.names = setup.names;
+                options.store = setup.store;
                 let listen = setup.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
                 let server = Server::start(listen, options, setup.logs, setup.access_log).await?;
                 (server.address(), ServedBy::InHouse(server))

@@ -10,8 +10,8 @@ mod bindings;
 mod bookmark;
 mod received;
 mod requests;
+mod seen;
 mod settings;
-mod told;
 
 use std::time::Instant;
 
@@ -51,24 +51,25 @@ async fn read(settings: &Settings, received: &Received, request: Request) -> Res
     let bookmark = received.bookmark();
     if !bookmark.is_empty() && settings.reads_from_replicas {
         // Ends with its connection before the app begins.
-        let session = database.session(Instant::now(), bookmark);
-        match session.has_arrived().await {
-            Ok(true) => {}
-            Ok(false) => {
-                if let Some(header) = settings.replay_read(received) {
-                    return replayed(header).await;
-                }
-                let here = read_here(settings, &session).await;
-                if !matches!(here, Ok(Place::Replica)) {
-                    headers.reason = Reason::BookmarkBehind;
-                }
-                if let Err(found) = here {
-                    return problem(&found, Some((headers, received))).await;
-                }
-                // What the primary has now, in place of what meant nothing: no question more.
-                headers.bookmark = Some(session.bookmark().await).filter(|now| now != bookmark);
-            }
+        let mut session = database.session(Instant::now(), bookmark);
+        let arrived = match session.has_arrived().await {
+            // Where the adapter cannot be told, it may read from another database than the one that was asked.
+            Ok(arrived) => arrived && settings.tell(&session).await.is_ok(),
             Err(found) => return problem(&found, Some((headers, received))).await,
+        };
+        if !arrived {
+            if let Some(header) = settings.replay_read(received) {
+                return replayed(header).await;
+            }
+            let here = read_here(settings, &mut session).await;
+            if !matches!(here, Ok(Place::Replica)) {
+                headers.reason = Reason::BookmarkBehind;
+            }
+            if let Err(found) = here {
+                return problem(&found, Some((headers, received))).await;
+            }
+            // What the primary has now, in place of what meant nothing: no question more.
+            headers.bookmark = Some(session.bookmark().await).filter(|now| now != bookmark);
         }
         if session.bookmark_is_due() {
             // Until it is known, the one that the client has stays.
@@ -86,11 +87,12 @@ enum Place {
 
 /// Where a request cannot be replayed whose user has seen more than this region has: sees whether it has at least what the
 /// primary has, or else that the adapter reads from there.
-async fn read_here(settings: &Settings, session: &Session) -> Result<Place, Problem> {
+async fn read_here(settings: &Settings, session: &mut Session) -> Result<Place, Problem> {
     if session.has_what_the_primary_has().await? {
+        settings.tell(session).await?;
         return Ok(Place::Replica);
     }
-    settings.tell_adapter().await?;
+    settings.tell_to_ask_the_primary().await?;
     Ok(Place::Primary)
 }
 
@@ -132,7 +134,7 @@ async fn bookmark_after(settings: &Settings, received: &Received, written: Writt
         return None;
     }
     let database = &settings.database;
-    let session = database.session(Instant::now(), received.bookmark());
+    let mut session = database.session(Instant::now(), received.bookmark());
     session.note_write(written);
     Some(minted(database, &session).await.unwrap_or_else(|| Bookmark::Primary.to_string()))
 }

@@ -4,15 +4,16 @@
 pub use crate::database::misconfigured;
 pub use crate::instance::breaker::{STORE_TIMEOUT, SharedBreaker, key, now};
 pub use crate::instance::config::variables;
-pub use crate::instance::signal::spawn_detached;
-pub use crate::instance::timer::timeout;
-pub use crate::instance::written::{UNTIL_FINAL, WITHOUT_POSITIONS, WRITTEN, WRITTEN_LEASE, name_of_write};
+pub use crate::instance::events::{Event, LEASE, Minted, UNTIL_FINAL, WITHOUT_POSITIONS, new_name};
+pub use crate::instance::signal::{Notifier, channel, spawn_detached};
+pub use crate::instance::timer::{pause, timeout};
 pub use crate::position::tells_nothing;
 pub use crate::rules::allowed_host::not_allowed;
 pub use crate::rules::bookmark::{Bookmark, Freshness, Position};
 pub use crate::rules::breaker::{BreakerRecord, Now, State, Timestamp};
 pub use crate::rules::budget::{Place, answer_by};
-pub use crate::rules::recovery::Recovery;
+pub use crate::rules::recovery::{Blame, Recovery};
+pub use crate::rules::statement::transaction::{Transaction, first_word, may_commit_in_parts};
 pub use crate::rules::write::Outcome;
 pub use crate::spin::method::name as method_name;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::instance::signal::spawn_detached;
-use crate::instance::target::Target;
+use crate::instance::target::{Target, Time};
 use crate::instance::timer::timeout;
 use crate::log;
 use crate::outcome::{Answer, Attempt, NoAnswer};
@@ -20,7 +20,8 @@ use crate::rules::config::Config;
 use crate::rules::database_url::DatabaseUrl;
 use crate::rules::failure::Failure;
 use crate::rules::reason::Reason;
-use crate::rules::recovery::Recovery;
+use crate::rules::recovery::{Blame, Recovery};
+use crate::rules::sqlstate::SqlState;
 use crate::spin::postgres::Connection;
 
 /// Reads for one [`Config`], for as long as the instance lives.
@@ -91,14 +92,14 @@ impl Reader {
         scope: Scope,
         run: impl AsyncFn(CandidateKind, &Connection) -> Result<T, Failure>,
     ) -> Result<Answer<T>, NoAnswer> {
-        let attempt = async |target: &Target, budget, place| {
+        let attempt = async |target: &Target, time| {
             let run = async |connection: &Connection| run(target.candidate.kind, connection).await;
-            target.attempt(&run, budget, place, self.config.lease).await
+            target.attempt(&run, time, self.config.lease).await
         };
         self.first_that_answers(end, scope, attempt).await
     }
 
-    /// The same for an attempt of the caller's own, which is told how long it may take.
+    /// Answers by an attempt of the caller's own, which is told how long it may take.
     ///
     /// # Errors
     /// As [`Reader::answer`].
@@ -106,7 +107,7 @@ impl Reader {
         self: &Rc<Self>,
         end: Instant,
         scope: Scope,
-        attempt: impl AsyncFn(&Target, Duration, Place) -> Result<T, Failure>,
+        attempt: impl AsyncFn(&Target, Time) -> Result<T, Failure>,
     ) -> Result<Answer<T>, NoAnswer> {
         let (order, main) = match scope {
             Scope::Any => self.order().await,
@@ -136,8 +137,8 @@ impl Reader {
                 break;
             }
             let place = Place::of(position, main, count);
-            let budget = place.time(left, self.config.deadline);
-            match attempt(target, budget, place).await {
+            let silence = place.time(left, self.config.deadline);
+            match attempt(target, Time { end, silence, place }).await {
                 Ok(value) => {
                     target.breaker.record_success().await;
                     let is_first = std::ptr::eq(target, &self.targets[0]);
@@ -148,15 +149,23 @@ impl Reader {
                     return Ok(Answer { value, kind, reason, tried });
                 }
                 Err(failure) => {
+                    // A request whose own time is over says nothing against a database.
+                    let in_time = Instant::now() < end;
+                    match Blame::after(&failure) {
+                        Blame::Database if in_time => target.breaker.record_failure().await,
+                        Blame::Connection if in_time => self.look_at(target).await,
+                        Blame::Database | Blame::Connection | Blame::Nobody => {}
+                    }
+                    let is_cancelled = failure.sqlstate() == Some(SqlState::QUERY_CANCELED);
+                    let is_unsent = matches!(failure, Failure::NotSent(_));
                     let recovery = Recovery::after(&failure);
-                    let is_lag = matches!(failure, Failure::Behind);
-                    let unsent = matches!(failure, Failure::NotSent(_));
                     tried.push(Attempt { kind, failure });
                     match recovery {
-                        Recovery::FailOver if is_lag => {}
-                        Recovery::Retry | Recovery::FailOver => target.breaker.record_failure().await,
-                        Recovery::Fail if unsent => break,
+                        Recovery::Fail if is_unsent => break,
                         Recovery::Fail => scope = Scope::Primary,
+                        // It may take as long on the next replica.
+                        Recovery::Retry if is_cancelled => scope = Scope::Primary,
+                        Recovery::Retry | Recovery::FailOver => {}
                     }
                 }
             }
@@ -198,17 +207,37 @@ impl Reader {
         (closed, main)
     }
 
+    /// Sees whether a candidate is there whose cool-down is over.
     async fn probe(self: Rc<Self>, index: usize) {
         let target = &self.targets[index];
         target.breaker.claim_probe().await;
-        let limit = COOL_DOWN.min(self.config.deadline / 4);
-        match timeout(limit, target.probe()).await {
-            Some(Ok(_)) => {
-                target.breaker.record_success().await;
-                log::line("recovered", &self.config, &[("candidate", &target.candidate.kind)]);
-            }
-            Some(Err(_)) | None => target.breaker.record_failure().await,
+        if self.answers(target).await {
+            target.breaker.record_success().await;
+            log::line("recovered", &self.config, &[("candidate", &target.candidate.kind)]);
+        } else {
+            target.breaker.record_failure().await;
         }
+    }
+
+    /// Sees in the background whether a candidate is there that has lost a connection.
+    async fn look_at(self: &Rc<Self>, target: &Target) {
+        let index = self.targets.iter().position(|known| std::ptr::eq(known, target));
+        let (Some(index), false) = (index, target.is_looked_at.replace(true)) else { return };
+        let reader = Rc::clone(self);
+        spawn_detached(async move {
+            let target = &reader.targets[index];
+            let answers = reader.answers(target).await;
+            target.is_looked_at.set(false);
+            if !answers {
+                target.breaker.record_failure().await;
+            }
+        })
+        .await;
+    }
+
+    async fn answers(&self, target: &Target) -> bool {
+        let limit = COOL_DOWN.min(self.config.deadline / 4);
+        matches!(timeout(limit, target.probe()).await, Some(Ok(_)))
     }
 }
 

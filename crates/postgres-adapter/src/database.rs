@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use nearest_replica::parts::{BreakerRecord, SharedBreaker, State, log, spawn_detached};
+use nearest_replica::parts::{BreakerRecord, STORE_TIMEOUT, SharedBreaker, State, log, spawn_detached};
 use nearest_replica::{Candidate, CandidateKind, Config, Failure, Role, candidates, why_no_replica};
 
 use crate::floor::{Floor, Writes};
@@ -110,7 +110,7 @@ impl Replicas {
             pairs.map(|(candidate, limited)| Rc::new(Replica::new(candidate, limited, address))).collect();
         (!all.is_empty()).then(|| Self {
             all,
-            floor: Floor::new(&config.database_url, Writes::new(settings.store.clone())),
+            floor: Floor::new(&config.database_url, Writes::new(settings.store.clone(), config.deadline)),
             minter: Address { text: configured.url.with_purpose("floor").expose_secret(), ..address.clone() },
             store: settings.store.clone(),
             minting: Cell::new(false),
@@ -177,7 +177,7 @@ impl Replicas {
     async fn publish(&self, host: Host, replica: &Replica, record: Option<BreakerRecord>) {
         if let (Some(store), Some(record)) = (&self.store, record) {
             // Where it is not there, others find out for themselves.
-            let _ = host.set(store, replica.breaker.key(), record.to_string()).await;
+            let _ = host.set(store, replica.breaker.key(), record.to_string(), STORE_TIMEOUT).await;
         }
     }
 
@@ -199,22 +199,22 @@ impl Replicas {
         );
     }
 
-    /// Looks behind the statement's back, where that is possible, whether a replica is there: one that was not, or gave no
-    /// connection in time, for its pool may only be busy.
+    /// Looks whether a replica is there, in the background where that is possible: one that was not, that has lost a
+    /// connection, or that gave none in time, for its pool may only be busy.
     pub(crate) async fn look_at(self: &Rc<Self>, host: Host, replica: &Rc<Replica>) {
-        if host == Host::Blocking {
-            return self.record_failure(host, replica).await;
-        }
         let (replicas, replica) = (Rc::clone(self), Rc::clone(replica));
-        spawn_detached(async move {
+        let look = async move {
             if !replica.answers(host).await {
                 replicas.record_failure(host, &replica).await;
             } else if let Some(record) = replica.breaker.succeeded() {
                 replicas.publish(host, &replica, Some(record)).await;
                 log::line("recovered", &replicas.config, &[("candidate", &replica.kind)]);
             }
-        })
-        .await;
+        };
+        match host {
+            Host::Async => spawn_detached(look).await,
+            Host::Blocking => look.await,
+        }
     }
 
     /// Logs once in an instance where a replica is none, behind the statement's back.
@@ -248,10 +248,13 @@ impl Replicas {
         spawn_detached(async move {
             let replicas = &minting.0;
             for _ in 0..MOST_MINTS {
-                let Some(write) = replicas.floor.to_mint(host).await else { return };
+                let after = replicas.floor.to_mint(host).await;
+                if !after.is_some() {
+                    return;
+                }
                 let minted = async {
                     let connection = host.open(&replicas.minter).await.ok()?;
-                    mint(host, &connection, &replicas.floor, &write).await
+                    mint(host, &connection, &replicas.floor, &after).await
                 };
                 if host.within(MINT, minted).await.flatten().is_none() {
                     return;

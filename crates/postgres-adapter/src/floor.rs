@@ -1,221 +1,316 @@
-//! What a read must not be older than: the last write that an app on this Machine was told of.
+//! What a read must not be older than: the last write that an app on this Machine was told of, and what a user has seen
+//! elsewhere whose request was let in by the middleware.
 //!
-//! Two records, in the key-value store where there is one, so that all instances on the Machine have them, else in this
-//! instance. `written` names the last write to any database: one address may be written in many ways. `minted`, one for
-//! each database that is read from replicas, says how far its primary's log was at some time after the write that it names.
-//! Whoever finds the two apart reads from the primary, and sees to it that the position is minted. A third, `uncertain`,
-//! is there where a write may still happen: until when.
+//! Of both there is a record in the key-value store where there is one, so that all instances on the Machine have it, else in
+//! this instance: a name, that of the last event, whatever the database (one address may be written in many ways). Beside
+//! each, one for each database that is read from replicas says how far a log was at some time after the event that it names:
+//! that of the primary, or what the middleware has found on a replica. Whoever finds the two apart reads from the primary,
+//! and sees to it that the position is minted. A fifth, `uncertain`, is there where a write may still happen: until when.
 
 use std::cell::RefCell;
-use std::hash::Hasher;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use fnv::FnvHasher;
+use futures::future::join;
 use nearest_replica::DatabaseUrl;
 use nearest_replica::parts::{
-    Bookmark, Position, UNTIL_FINAL, WITHOUT_POSITIONS, WRITTEN, WRITTEN_LEASE, key, name_of_write, now,
+    Bookmark, Event, LEASE, Minted, Position, STORE_TIMEOUT, UNTIL_FINAL, WITHOUT_POSITIONS, new_name, now,
 };
 
 use crate::host::{Host, NoStore};
 
 const UNCERTAIN: &str = "nearest-replica/floor/uncertain";
 
+/// By how much two instances may differ in when they say that something is uncertain: as long as they may wait for the store.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// Between two attempts to have the store take a write.
+const BETWEEN_SAVES: Duration = Duration::from_millis(20);
+
 /// The writes of this Machine.
 #[derive(Clone)]
 pub(crate) struct Writes {
     /// The label of the store.
     store: Option<String>,
+    /// How long an app waits until the store has its write.
+    patience: Duration,
 }
 
-/// How far a database's log was after the last of them.
+/// How far a database's log was after the last events.
 pub(crate) struct Floor {
     writes: Writes,
-    minted_key: String,
-    /// What was minted or read last: that of a write does not change but after a failover.
-    minted: RefCell<Option<Minted>>,
+    written: AfterEvent,
+    seen: AfterEvent,
 }
 
-/// `<name of the write> <bookmark>`.
-#[derive(Clone)]
-struct Minted {
-    write: String,
-    bookmark: Bookmark,
+/// How far it was after the last one of a kind.
+struct AfterEvent {
+    key: String,
+    /// What was minted or read last: that of an event does not change but after a failover.
+    minted: RefCell<Option<Minted>>,
 }
 
 /// What a read must see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Needed {
     Nothing,
-    /// What was replayed up to there, after the write of this name.
-    At(Position, String),
-    /// Only the primary has it for sure; with the name of the write after which to mint, where it is final.
-    Primary(Option<String>),
+    /// What was replayed up to there.
+    At(Position),
+    /// Only the primary has it for sure; with what to mint after, where that is final.
+    Primary(Unminted),
+}
+
+/// The names of events after which nothing was minted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unminted {
+    written: Option<String>,
+    seen: Option<String>,
 }
 
 thread_local! {
     /// Without a store all there is; with one what it did not take.
     static LOCAL: RefCell<Local> = RefCell::default();
     /// What the store said, and until when that is good.
-    static LEASED: RefCell<Option<(Instant, Option<Last>)>> = const { RefCell::new(None) };
+    static LEASED: RefCell<Option<(Instant, Last)>> = const { RefCell::new(None) };
 }
 
-/// The name of the last write, and until when a write may still happen, in milliseconds since 1970.
-type Last = (String, u64);
+/// The names of the last events, and until when a write may still happen, in milliseconds since 1970.
+#[derive(Clone, Default)]
+struct Last {
+    written: Option<String>,
+    uncertain_until: u64,
+    seen: Option<String>,
+}
 
 #[derive(Clone, Default)]
 struct Local {
     written: Option<String>,
     /// Milliseconds since 1970.
     uncertain_until: u64,
-    /// Whether the store did not take it.
-    unsaved: bool,
+    /// What the store did not take.
+    unsaved: Unsaved,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Unsaved {
+    written: bool,
+    uncertain: bool,
 }
 
 impl Writes {
-    pub(crate) fn new(store: Option<String>) -> Self {
-        Self { store }
+    pub(crate) fn new(store: Option<String>, patience: Duration) -> Self {
+        Self { store, patience }
     }
 
-    /// The app is about to be told of a write.
-    pub(crate) async fn written(&self, host: Host) {
-        LOCAL.with_borrow_mut(|local| local.written = Some(name_of_write()));
-        LEASED.take();
-        self.save(host).await;
+    /// The app is about to be told of a write. Returns when all instances on the Machine know of it, for which it waits as
+    /// long as a request may take.
+    ///
+    /// # Errors
+    /// When the store has not taken it.
+    pub(crate) async fn written(&self, host: Host) -> Result<(), NoStore> {
+        note();
+        if self.store.is_none() {
+            return Ok(());
+        }
+        let end = Instant::now() + self.patience;
+        while self.save(host, end.saturating_duration_since(Instant::now())).await.is_err() {
+            if Instant::now() + BETWEEN_SAVES >= end {
+                return Err(NoStore);
+            }
+            host.pause(BETWEEN_SAVES).await;
+        }
+        Ok(())
     }
 
-    /// Until all instances on the Machine know of what was written.
+    /// Waits until nobody on the Machine goes by an older answer of the store.
     pub(crate) async fn known(&self, host: Host) {
         if self.store.is_some() {
-            host.pause(WRITTEN_LEASE).await;
+            host.pause(LEASE).await;
         }
     }
 
-    /// The app is about to be told of a write that may still happen, or will never be told of it.
+    /// The app is about to be told of a write that may still happen, or will never be told of it. Where the store does not
+    /// take that, this instance tries again before it reads.
     pub(crate) async fn may_be_written(&self, host: Host) {
-        LOCAL.with_borrow_mut(|local| local.uncertain_until = now().timestamp.after(UNTIL_FINAL).0);
-        self.written(host).await;
-    }
-
-    async fn save(&self, host: Host) {
-        let Some(store) = &self.store else { return };
-        let local = LOCAL.with_borrow(Clone::clone);
-        let saved = async {
-            if local.uncertain_until > now().timestamp.0 {
-                host.set(store, UNCERTAIN, local.uncertain_until.to_string()).await?;
-            }
-            host.set(store, WRITTEN, local.written.clone().unwrap_or_default()).await
-        };
-        let unsaved = saved.await.is_err();
-        // A write that came meanwhile sees for itself.
-        LOCAL.with_borrow_mut(|known| {
-            if known.written == local.written {
-                known.unsaved = unsaved;
-            }
+        note();
+        LOCAL.with_borrow_mut(|local| {
+            local.uncertain_until = now().timestamp.after(UNTIL_FINAL + SLACK).0;
+            local.unsaved.uncertain = self.store.is_some();
         });
+        let _ = self.save(host, STORE_TIMEOUT).await;
     }
 
-    async fn last(&self, host: Host) -> Result<Option<Last>, NoStore> {
-        let Some(store) = &self.store else {
-            return Ok(LOCAL.with_borrow(|local| Some((local.written.clone()?, local.uncertain_until))));
-        };
-        if LOCAL.with_borrow(|local| local.unsaved) {
-            self.save(host).await;
-            if LOCAL.with_borrow(|local| local.unsaved) {
-                return Err(NoStore);
+    /// Has the store take what it has not taken.
+    async fn save(&self, host: Host, limit: Duration) -> Result<(), NoStore> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let Local { written, uncertain_until, unsaved } = LOCAL.with_borrow(Clone::clone);
+        if unsaved.uncertain {
+            // What another instance has put there counts for longer, unless nobody would write it: the clock was set.
+            let known = host.get(store, UNCERTAIN).await?.and_then(|until| until.parse::<u64>().ok());
+            let latest = now().timestamp.after(UNTIL_FINAL + SLACK).0;
+            if known.is_none_or(|known| known < uncertain_until || known > latest) {
+                host.set(store, UNCERTAIN, uncertain_until.to_string(), limit).await?;
             }
+            LOCAL.with_borrow_mut(|local| local.unsaved.uncertain = local.uncertain_until != uncertain_until);
+        }
+        if unsaved.written {
+            host.set(store, Event::Written.key(), written.clone().unwrap_or_default(), limit).await?;
+            // A write that came meanwhile sees for itself.
+            LOCAL.with_borrow_mut(|local| local.unsaved.written = local.written != written);
+        }
+        Ok(())
+    }
+
+    async fn last(&self, host: Host) -> Result<Last, NoStore> {
+        let Some(store) = &self.store else {
+            return Ok(LOCAL.with_borrow(|local| Last {
+                written: local.written.clone(),
+                uncertain_until: local.uncertain_until,
+                seen: None,
+            }));
+        };
+        if LOCAL.with_borrow(|local| local.unsaved != Unsaved::default()) {
+            self.save(host, STORE_TIMEOUT).await?;
         }
         let asked = Instant::now();
         let leased = LEASED.with_borrow(|leased| leased.clone().filter(|(end, _)| asked < *end));
         if let Some((_, last)) = leased {
             return Ok(last);
         }
-        let last = match host.get(store, WRITTEN).await? {
-            None => None,
-            Some(written) => {
-                let uncertain = host.get(store, UNCERTAIN).await?;
-                Some((written, uncertain.and_then(|until| until.parse().ok()).unwrap_or_default()))
-            }
-        };
-        LEASED.set(Some((asked + WRITTEN_LEASE, last.clone())));
+        let (seen, written) = join(host.get(store, Event::Seen.key()), host.get(store, Event::Written.key())).await;
+        let (seen, written) = (seen?, written?);
+        let uncertain = if written.is_some() { host.get(store, UNCERTAIN).await? } else { None };
+        let uncertain_until = uncertain.and_then(|until| until.parse().ok()).unwrap_or_default();
+        let last = Last { written, uncertain_until, seen };
+        LEASED.set(Some((asked + LEASE, last.clone())));
         Ok(last)
+    }
+}
+
+/// Something was written, or may have been.
+fn note() {
+    LOCAL.with_borrow_mut(|local| {
+        local.written = Some(new_name());
+        local.unsaved.written = true;
+    });
+    LEASED.take();
+}
+
+impl Unminted {
+    pub(crate) fn is_some(&self) -> bool {
+        self.written.is_some() || self.seen.is_some()
     }
 }
 
 impl Floor {
     pub(crate) fn new(url: &DatabaseUrl, writes: Writes) -> Self {
-        Self { writes, minted_key: key("floor", url), minted: RefCell::default() }
+        let after = |event: Event| AfterEvent { key: event.minted_key(url), minted: RefCell::default() };
+        Self { writes, written: after(Event::Written), seen: after(Event::Seen) }
     }
 
     /// What a read that begins now must see.
     pub(crate) async fn needed(&self, host: Host) -> Needed {
         // Without the store who knows what was written.
-        let Ok(last) = self.writes.last(host).await else { return Needed::Primary(None) };
-        let Some((write, uncertain_until)) = last else { return Needed::Nothing };
+        self.known_to_be_needed(host).await.unwrap_or_else(|NoStore| Needed::Primary(Unminted::default()))
+    }
+
+    async fn known_to_be_needed(&self, host: Host) -> Result<Needed, NoStore> {
+        let last = self.writes.last(host).await?;
         let now = now().timestamp;
         // Nobody writes a later one: the clock was set.
-        if uncertain_until > now.0 && uncertain_until <= now.after(UNTIL_FINAL).0 {
-            return Needed::Primary(None);
+        if last.uncertain_until > now.0 && last.uncertain_until <= now.after(UNTIL_FINAL + SLACK).0 {
+            return Ok(Needed::Primary(Unminted::default()));
         }
-        let Ok(minted) = self.mint_of(host, &write).await else { return Needed::Primary(None) };
-        match minted.map(|minted| minted.bookmark) {
-            Some(Bookmark::At(position)) => Needed::At(position, write),
-            Some(Bookmark::Until(at)) if at <= now.0 => Needed::Nothing,
-            Some(Bookmark::Until(at)) if at <= now.after(WITHOUT_POSITIONS).0 => Needed::Primary(None),
-            Some(Bookmark::Nothing | Bookmark::Primary | Bookmark::Until(_)) | None => Needed::Primary(Some(write)),
+        let store = self.writes.store.as_deref();
+        let written = self.written.needed(host, store, last.written.as_deref()).await?;
+        let seen = self.seen.needed(host, store, last.seen.as_deref()).await?;
+        Ok(match (written, seen) {
+            (AfterLast::Nothing, AfterLast::Nothing) => Needed::Nothing,
+            (AfterLast::At(position), AfterLast::Nothing) | (AfterLast::Nothing, AfterLast::At(position)) => {
+                Needed::At(position)
+            }
+            (AfterLast::At(one), AfterLast::At(other)) if one.covers(other) => Needed::At(one),
+            (AfterLast::At(one), AfterLast::At(other)) if other.covers(one) => Needed::At(other),
+            // One of them is of before a failover.
+            (AfterLast::At(_), AfterLast::At(_)) => {
+                Needed::Primary(Unminted { written: last.written, seen: last.seen })
+            }
+            (written, seen) => Needed::Primary(Unminted {
+                written: last.written.filter(|_| matches!(written, AfterLast::Unminted)),
+                seen: last.seen.filter(|_| matches!(seen, AfterLast::Unminted)),
+            }),
+        })
+    }
+
+    /// How far the primary's log was after these events; nothing where it does not say.
+    pub(crate) async fn minted(&self, host: Host, after: &Unminted, position: Option<Position>) {
+        let bookmark = match position {
+            Some(position) => Bookmark::At(position),
+            None => Bookmark::Until(now().timestamp.after(WITHOUT_POSITIONS).0),
+        };
+        for (record, name) in [(&self.written, &after.written), (&self.seen, &after.seen)] {
+            let Some(name) = name else { continue };
+            let minted = Minted::after(name, bookmark);
+            let text = minted.to_string();
+            record.minted.replace(Some(minted));
+            if let Some(store) = &self.writes.store {
+                // Where it is not there, others mint for themselves.
+                let _ = host.set(store, &record.key, text, STORE_TIMEOUT).await;
+            }
         }
     }
 
-    /// What was minted after a write, by this instance or another.
-    async fn mint_of(&self, host: Host, write: &str) -> Result<Option<Minted>, NoStore> {
-        let of_this = |minted: &Minted| minted.write == name(write);
-        let known = self.minted.borrow().clone().filter(of_this);
-        let Some(store) = self.writes.store.as_ref().filter(|_| known.is_none()) else { return Ok(known) };
-        let minted = host.get(store, &self.minted_key).await?.as_deref().and_then(Minted::parse).filter(of_this);
+    /// What was minted means nothing to the cluster any more. Returns what to mint after.
+    pub(crate) async fn forget(&self, host: Host) -> Unminted {
+        for record in [&self.written, &self.seen] {
+            record.minted.take();
+            if let Some(store) = &self.writes.store {
+                let _ = host.set(store, &record.key, String::new(), STORE_TIMEOUT).await;
+            }
+        }
+        self.to_mint(host).await
+    }
+
+    /// The names of the last events, where nothing was minted after them yet.
+    pub(crate) async fn to_mint(&self, host: Host) -> Unminted {
+        match self.needed(host).await {
+            Needed::Primary(unminted) => unminted,
+            Needed::Nothing | Needed::At(_) => Unminted::default(),
+        }
+    }
+}
+
+/// What is known of the log after the last event of a kind.
+enum AfterLast {
+    /// There was none, or it does not matter any more.
+    Nothing,
+    At(Position),
+    /// The database does not say how far its log is.
+    ForPrimary,
+    Unminted,
+}
+
+impl AfterEvent {
+    async fn needed(&self, host: Host, store: Option<&str>, name: Option<&str>) -> Result<AfterLast, NoStore> {
+        let Some(name) = name else { return Ok(AfterLast::Nothing) };
+        let minted = self.minted_after(host, store, name).await?;
+        let now = now().timestamp;
+        Ok(match minted.map(|minted| minted.bookmark) {
+            Some(Bookmark::At(position)) => AfterLast::At(position),
+            Some(Bookmark::Until(at)) if at <= now.0 => AfterLast::Nothing,
+            Some(Bookmark::Until(at)) if at <= now.after(WITHOUT_POSITIONS).0 => AfterLast::ForPrimary,
+            Some(Bookmark::Nothing | Bookmark::Primary | Bookmark::Until(_)) | None => AfterLast::Unminted,
+        })
+    }
+
+    /// What was minted after an event, by this instance or another.
+    async fn minted_after(&self, host: Host, store: Option<&str>, name: &str) -> Result<Option<Minted>, NoStore> {
+        let known = self.minted.borrow().clone().filter(|minted| minted.is_after(name));
+        let Some(store) = store.filter(|_| known.is_none()) else { return Ok(known) };
+        let minted = host.get(store, &self.key).await?.as_deref().and_then(Minted::parse);
+        let minted = minted.filter(|minted| minted.is_after(name));
         if minted.is_some() {
             self.minted.borrow_mut().clone_from(&minted);
         }
         Ok(minted)
     }
-
-    /// How far the primary's log was after a write; nothing where it does not say.
-    pub(crate) async fn minted(&self, host: Host, write: &str, position: Option<Position>) {
-        let without = || Bookmark::Until(now().timestamp.after(WITHOUT_POSITIONS).0);
-        let minted = Minted { write: name(write), bookmark: position.map_or_else(without, Bookmark::At) };
-        let text = format!("{} {}", minted.write, minted.bookmark);
-        self.minted.replace(Some(minted));
-        if let Some(store) = &self.writes.store {
-            // Where it is not there, others mint for themselves.
-            let _ = host.set(store, &self.minted_key, text).await;
-        }
-    }
-
-    /// What was minted means nothing to the cluster any more.
-    pub(crate) async fn forget(&self, host: Host) {
-        self.minted.take();
-        if let Some(store) = &self.writes.store {
-            let _ = host.set(store, &self.minted_key, String::new()).await;
-        }
-    }
-
-    /// The name of the last write, where it has not been minted yet.
-    pub(crate) async fn to_mint(&self, host: Host) -> Option<String> {
-        match self.needed(host).await {
-            Needed::Primary(write) => write,
-            Needed::Nothing | Needed::At(..) => None,
-        }
-    }
-}
-
-impl Minted {
-    fn parse(text: &str) -> Option<Self> {
-        let (write, bookmark) = text.split_once(' ')?;
-        Some(Self { write: write.to_owned(), bookmark: Bookmark::parse(bookmark) })
-    }
-}
-
-/// A write's name as it stands in a record, whatever somebody else has put into the store for it.
-fn name(write: &str) -> String {
-    let mut hasher = FnvHasher::default();
-    hasher.write(write.as_bytes());
-    format!("{:016x}", hasher.finish())
 }

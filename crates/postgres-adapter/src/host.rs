@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use nearest_replica::parts::{STORE_TIMEOUT, timeout};
+use nearest_replica::parts::{STORE_TIMEOUT, pause, timeout};
 use spin_sdk::key_value::{Error as StoreError, Store};
 
 use crate::bindings::imports::fermyon::spin::{key_value as blocking_store, variables as blocking_variables};
@@ -131,11 +131,11 @@ impl Host {
     /// Writes a text.
     ///
     /// # Errors
-    /// When the store does not take it.
-    pub(crate) async fn set(self, store: &str, key: &str, text: String) -> Result<(), NoStore> {
+    /// When the store does not take it, or not within `limit`, where that can be said.
+    pub(crate) async fn set(self, store: &str, key: &str, text: String, limit: Duration) -> Result<(), NoStore> {
         match self {
             Self::Async => {
-                let written = self.within(STORE_TIMEOUT, async { kept(store).await?.set(key, text).await }).await;
+                let written = self.within(limit, async { kept(store).await?.set(key, text).await }).await;
                 written.ok_or(NoStore)?.map_err(|_| NoStore)
             }
             Self::Blocking => {
@@ -148,7 +148,7 @@ impl Host {
     /// Waits; where nothing can be awaited, all of the instance does.
     pub(crate) async fn pause(self, duration: Duration) {
         match self {
-            Self::Async => drop(timeout(duration, futures::future::pending::<()>()).await),
+            Self::Async => pause(duration).await,
             Self::Blocking => std::thread::sleep(duration),
         }
     }

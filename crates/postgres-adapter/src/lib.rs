@@ -16,6 +16,8 @@ mod host;
 mod mint;
 mod settings;
 mod statements;
+mod transaction;
+mod turns;
 mod v3_0;
 mod v4_0;
 mod v4_2;

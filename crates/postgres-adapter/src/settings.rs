@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use nearest_replica::{Config, ConfigError, Variables};
@@ -21,6 +22,7 @@ pub(crate) struct Settings {
     variables: Variables,
     /// Whether the Machine is in another region than the primary's.
     elsewhere: bool,
+    deadline: Duration,
     pub(crate) reads: Reads,
     /// The label of the key-value store by which the instances on a Machine tell each other what they know.
     pub(crate) store: Option<String>,
@@ -84,12 +86,13 @@ impl Settings {
             ));
         }
         let config = Config::new(&variables).map_err(|error| error.public())?;
-        Ok(Self { elsewhere: config.placement.other_region().is_some(), reads, store, variables })
+        let elsewhere = config.placement.other_region().is_some();
+        Ok(Self { elsewhere, deadline: config.deadline, reads, store, variables })
     }
 
     /// Where to tell of writes: nothing in the primary region, where nobody reads from a replica.
     pub(crate) fn writes(&self) -> Option<Writes> {
-        self.elsewhere.then(|| Writes::new(self.store.clone()))
+        self.elsewhere.then(|| Writes::new(self.store.clone(), self.deadline))
     }
 
     /// The configuration for an address of the app's.

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use nearest_replica::Runs;
+use nearest_replica::parts::{Transaction, first_word, may_commit_in_parts};
 
 /// Statements that an instance remembers, and the longest of them in bytes.
 const MOST: usize = 64;
@@ -28,14 +28,23 @@ const CHANGE_NOTHING: [&str; 14] = [
     "start",
 ];
 
+/// Where a statement may run, and what it may do there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) runs: Runs,
+    pub(crate) transaction: Transaction,
+}
+
 /// Where a statement may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub(crate) enum Runs {
     Anywhere,
     /// On the primary, and it changes nothing.
     OnPrimary,
     /// On the primary, and it may write.
     Writes,
+    /// The same in parts: those that were committed stay, also where it fails.
+    WritesInParts,
 }
 
 thread_local! {
@@ -47,11 +56,7 @@ pub(crate) fn decide(statement: &str) -> Decision {
     if let Some(decision) = DECIDED.with_borrow(|known| known.get(statement).copied()) {
         return decision;
     }
-    let decision = match Runs::of(statement) {
-        Runs::Anywhere => Decision::Anywhere,
-        Runs::OnPrimary(_) if changes_nothing(statement) => Decision::OnPrimary,
-        Runs::OnPrimary(_) => Decision::Writes,
-    };
+    let decision = Decision::of(statement);
     if statement.len() <= LONGEST {
         DECIDED.with_borrow_mut(|known| {
             if known.len() >= MOST {
@@ -63,9 +68,24 @@ pub(crate) fn decide(statement: &str) -> Decision {
     decision
 }
 
-/// Spin's client sends one statement at a time, so its first word tells.
-fn changes_nothing(statement: &str) -> bool {
-    let statement = statement.trim_start();
-    let word = statement.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-    CHANGE_NOTHING.iter().any(|known| word.eq_ignore_ascii_case(known))
+impl Decision {
+    /// Whether it may write.
+    pub(crate) fn writes(self) -> bool {
+        match self.runs {
+            Runs::Anywhere | Runs::OnPrimary => false,
+            Runs::Writes | Runs::WritesInParts => true,
+        }
+    }
+
+    fn of(statement: &str) -> Self {
+        let first = first_word(statement);
+        let changes_nothing = CHANGE_NOTHING.iter().any(|word| first.eq_ignore_ascii_case(word));
+        let runs = match nearest_replica::Runs::of(statement) {
+            nearest_replica::Runs::Anywhere => Runs::Anywhere,
+            nearest_replica::Runs::OnPrimary(_) if changes_nothing => Runs::OnPrimary,
+            nearest_replica::Runs::OnPrimary(_) if may_commit_in_parts(statement) => Runs::WritesInParts,
+            nearest_replica::Runs::OnPrimary(_) => Runs::Writes,
+        };
+        Self { runs, transaction: Transaction::of(statement) }
+    }
 }

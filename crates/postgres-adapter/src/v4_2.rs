@@ -7,10 +7,9 @@ use crate::bindings::exports::exports::spin::postgres4_2_0::postgres as app;
 use crate::bindings::exports::wit_future::{self, FuturePayload};
 use crate::bindings::exports::wit_stream::{self, StreamPayload};
 use crate::bindings::imports::spin::postgres::postgres as pg;
-use crate::connection::{Connection, Ran, Server};
+use crate::connection::{After, Connection, Ran, Server};
 use crate::convert::same_types;
 use crate::host::{Address, Host, block, builder};
-use crate::written::Written;
 
 same_types!(crate::bindings::exports::exports::spin::postgres4_2_0::postgres);
 
@@ -69,12 +68,12 @@ impl app::GuestConnection for Connection {
                 Server::Replica => answer_of_replica(answer).await,
             }
         };
-        let Ran { value, written } = self.run(Host::Async, &statement, run).await.map_err(convert::error)?;
-        Ok(match (value, written) {
-            (Answer::Begun((columns, rows, result)), None) => hand_over(columns, rows, result),
-            (Answer::Begun(answer), written) => pump(None, answer, written),
-            (Answer::WithoutColumns(first, answer), written) => pump(Some(first), answer, written),
-            (Answer::Empty, _) => empty(),
+        let Ran { value, after } = self.run(Host::Async, &statement, run).await.map_err(convert::error)?;
+        Ok(match value {
+            Answer::Begun((columns, rows, result)) if after.is_nothing() => hand_over(columns, rows, result),
+            Answer::Begun(answer) => pump(None, answer, after),
+            Answer::WithoutColumns(first, answer) => pump(Some(first), answer, after),
+            Answer::Empty => empty(),
         })
     }
 
@@ -86,7 +85,8 @@ impl app::GuestConnection for Connection {
         let params = convert::params(params);
         let run =
             async |connection: &pg::Connection, _| connection.execute_async(statement.clone(), params.clone()).await;
-        Ok(self.run(Host::Async, &statement, run).await.map_err(convert::error)?.told().await)
+        let ran = self.run(Host::Async, &statement, run).await.map_err(convert::error)?;
+        ran.told().await.map_err(convert::error)
     }
 }
 
@@ -138,7 +138,7 @@ fn hand_over(
 }
 
 /// The rows one by one. Of what may have written, the app sees their end when others on this Machine know of it.
-fn pump(first: Option<pg::Row>, (columns, mut rows, result): SpinsRows, written: Option<Written>) -> Rows {
+fn pump(first: Option<pg::Row>, (columns, mut rows, result): SpinsRows, after: After) -> Rows {
     let (mut rows_to, rows_from) = wit_stream::new();
     let (result_to, result_from) = wit_future::new(|| Ok(()));
     spawn(async move {
@@ -149,16 +149,14 @@ fn pump(first: Option<pg::Row>, (columns, mut rows, result): SpinsRows, written:
             if wanted {
                 wanted = rows_to.write_one(convert::row(row)).await.is_none();
             }
-            if !wanted && written.is_none() {
+            if !wanted && after.is_nothing() {
                 return;
             }
         }
-        let result = result.await;
-        match (written, &result) {
-            (Some(written), Ok(())) => written.done().await,
-            (Some(written), Err(error)) => written.failed(error).await,
-            (None, _) => {}
-        }
+        let result = match result.await {
+            Ok(()) => after.done().await,
+            Err(error) => after.failed(&error).await.and(Err(error)),
+        };
         drop(rows_to);
         let _ = result_to.write(result.map_err(convert::error)).await;
     });

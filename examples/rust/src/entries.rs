@@ -29,18 +29,18 @@ macro_rules! columns {
 }
 
 /// The latest entries.
-pub(crate) async fn list(session: &Session) -> Result<Answer<Vec<Entry>>, Problem> {
+pub(crate) async fn list(session: &mut Session) -> Result<Answer<Vec<Entry>>, Problem> {
     typed(session.read(concat!("SELECT ", columns!(), " FROM entries ORDER BY id DESC LIMIT 50"), &[]).await?)
 }
 
 /// Adds an entry.
-pub(crate) async fn sign(session: &Session, entry: &NewEntry) -> Result<Answer<Vec<Entry>>, Problem> {
+pub(crate) async fn sign(session: &mut Session, entry: &NewEntry) -> Result<Answer<Vec<Entry>>, Problem> {
     let statement = concat!("INSERT INTO entries (name, message) VALUES ($1, $2) RETURNING ", columns!());
     typed(session.write(statement, &entry.params()).await?)
 }
 
 /// Changes an entry; nothing where there is none of this number.
-pub(crate) async fn edit(session: &Session, id: i64, entry: &NewEntry) -> Result<Answer<Vec<Entry>>, Problem> {
+pub(crate) async fn edit(session: &mut Session, id: i64, entry: &NewEntry) -> Result<Answer<Vec<Entry>>, Problem> {
     let statement =
         concat!("UPDATE entries SET name = $1, message = $2, edited = now() WHERE id = $3 RETURNING ", columns!());
     let mut params = entry.params();

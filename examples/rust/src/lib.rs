@@ -39,10 +39,10 @@ async fn answer(request: Request, arrived: Instant) -> Result<Reply, Failure> {
     };
     let wants_html = path == [""];
     let database = Database::of_instance(arrived).await?;
-    let session = database.session(arrived, bookmark_of(&parts.headers));
+    let mut session = database.session(arrived, bookmark_of(&parts.headers));
     let reply = match (method, id) {
         (&Method::GET | &Method::HEAD, None) => {
-            let listed = entries::list(&session).await?;
+            let listed = entries::list(&mut session).await?;
             let reply = if wants_html {
                 page::html(&listed, &database, parts.uri.query().unwrap_or_default())
             } else {
@@ -55,7 +55,7 @@ async fn answer(request: Request, arrived: Instant) -> Result<Reply, Failure> {
             Ok(None) => {
                 let length = header("content-length").and_then(|length| length.parse().ok());
                 let input = receive(header("content-type").unwrap_or_default(), length, body).await?;
-                write(&session, &database, id, &input).await.unwrap_or_else(Reply::from)
+                write(&mut session, &database, id, &input).await.unwrap_or_else(Reply::from)
             }
             Err(problem) => {
                 session.note_write(Written::Uncertain);
@@ -90,7 +90,7 @@ async fn receive(content_type: &str, length: Option<usize>, body: IncomingReques
     Input::parse(content_type, &bytes.to_bytes(), LONGEST_BODY)
 }
 
-async fn write(session: &Session, database: &Database, id: Option<i64>, input: &Input) -> Result<Reply, Failure> {
+async fn write(session: &mut Session, database: &Database, id: Option<i64>, input: &Input) -> Result<Reply, Failure> {
     let written = match id {
         None => entries::sign(session, &input.entry).await?,
         Some(id) => entries::edit(session, id, &input.entry).await?,

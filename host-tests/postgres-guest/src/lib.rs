@@ -22,9 +22,6 @@ struct Script {
     /// In place of the variable `database_url`.
     address: Option<String>,
     ca_root: Option<String>,
-    /// How many of the steps are begun at the same time, on one connection; by the functions that wait only.
-    #[serde(default)]
-    at_once: usize,
     steps: Vec<Step>,
 }
 
@@ -36,6 +33,12 @@ struct Step {
     statement: String,
     #[serde(default)]
     params: Vec<Param>,
+    /// Whether the next step is begun at the same time; by the functions that wait only.
+    #[serde(default)]
+    with_next: bool,
+    /// Whether the connection is given back afterwards; by the functions that wait only.
+    #[serde(default)]
+    close: bool,
     /// Whether only the number of rows is asked for.
     #[serde(default)]
     execute: bool,
@@ -76,10 +79,10 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     }
     let script: Script = serde_json::from_slice(&body.bytes().await?).context("reading the script")?;
     let address = script.address.unwrap_or(address);
-    let (ca_root, at_once, steps) = (script.ca_root, script.at_once, script.steps);
+    let (ca_root, steps) = (script.ca_root, script.steps);
     let version = path.rsplit('/').next().unwrap_or_default();
     let outcomes = match version {
-        "4.2.0" => waiting::run(address, ca_root, at_once, &steps).await,
+        "4.2.0" => waiting::run(address, ca_root, &steps).await,
         "4.2.0-blocking" => blocking::v4_2::run(&address, &steps),
         "4.0.0" => blocking::v4_0::run(&address, &steps),
         "3.0.0" => blocking::v3_0::run(&address, &steps),

@@ -24,34 +24,27 @@ pub(crate) async fn count(address: String, statement: String) -> anyhow::Result<
     Ok(count)
 }
 
-pub(crate) async fn run(address: String, ca_root: Option<String>, at_once: usize, steps: &[Step]) -> Vec<Outcome> {
+pub(crate) async fn run(address: String, ca_root: Option<String>, steps: &[Step]) -> Vec<Outcome> {
     let mut connections: Vec<Option<pg::Connection>> = Vec::new();
     let mut outcomes = Vec::new();
-    let (first, others) = steps.split_at(at_once.min(steps.len()));
-    if !first.is_empty() {
-        match open(&address, ca_root.as_deref()).await {
-            Ok(connection) => {
-                outcomes = join_all(first.iter().map(async |step| whole(&connection, step).await)).await;
-                connections.push(Some(connection));
+    for steps in steps.chunk_by(|step, _| step.with_next) {
+        // As an app does that begins what it has to do at once: the connections first, where they are not open yet.
+        for step in steps {
+            if connections.len() <= step.on {
+                connections.resize_with(step.on + 1, || None);
             }
-            Err(error) => outcomes.push(failed(&error)),
-        }
-    }
-    for step in others {
-        if connections.len() <= step.on {
-            connections.resize_with(step.on + 1, || None);
-        }
-        let slot = &mut connections[step.on];
-        if slot.is_none() {
-            match open(&address, ca_root.as_deref()).await {
-                Ok(connection) => *slot = Some(connection),
-                Err(error) => {
-                    outcomes.push(failed(&error));
-                    continue;
+            if connections[step.on].is_none() {
+                match open(&address, ca_root.as_deref()).await {
+                    Ok(connection) => connections[step.on] = Some(connection),
+                    Err(error) => outcomes.push(failed(&error)),
                 }
             }
         }
-        outcomes.push(whole(slot.as_ref().expect("it was opened"), step).await);
+        let open = steps.iter().filter_map(|step| Some((connections[step.on].as_ref()?, step)));
+        outcomes.extend(join_all(open.map(async |(connection, step)| whole(connection, step).await)).await);
+        for step in steps.iter().filter(|step| step.close) {
+            connections[step.on] = None;
+        }
     }
     outcomes
 }

@@ -5,14 +5,16 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures::future::{Either, select};
 use nearest_replica::{Answer, Database, DbValue, Problem, Row, Rows, Session, Transaction};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use spin_sdk::http::body::IncomingBodyExt;
 use spin_sdk::http::{IntoResponse, Method, Request, Response};
+use spin_sdk::time::sleep;
 
 #[derive(Deserialize)]
 struct Script {
@@ -43,6 +45,10 @@ enum Step {
     ByHand(String),
     /// What a column of the first row is as an `i64`.
     Typed(String),
+    /// Gives the step up after so many milliseconds.
+    GiveUp(u64, Box<Step>),
+    /// Begins the step, and takes no notice of it for so many milliseconds.
+    Neglect(u64, Box<Step>),
 }
 
 #[spin_sdk::http_service]
@@ -58,10 +64,10 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
         Ok(database) => database,
         Err(problem) => return response(problem.status(), "", &problem.body()),
     };
-    let session = database.session(arrived, &script.bookmark);
+    let mut session = database.session(arrived, &script.bookmark);
     let mut results = Vec::new();
     for step in &script.steps {
-        results.push(run(&session, step).await);
+        results.push(run(&mut session, step).await);
     }
     let candidate = results.last().and_then(|result| result["candidate"].as_str()).unwrap_or_default();
     let status = results.iter().filter_map(|result| result["status"].as_u64()).next_back().unwrap_or(200);
@@ -70,8 +76,23 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
     response(u16::try_from(status)?, candidate, &body)
 }
 
-async fn run(session: &Session, step: &Step) -> Value {
+async fn run(session: &mut Session, step: &Step) -> Value {
     let answer = match step {
+        Step::GiveUp(ms, step) => {
+            let given_up = pin!(sleep(Duration::from_millis(*ms)));
+            return match select(Box::pin(run(session, step)), given_up).await {
+                Either::Left((result, _)) => result,
+                Either::Right(_) => json!({ "given_up": true }),
+            };
+        }
+        Step::Neglect(ms, step) => {
+            let mut step = Box::pin(run(session, step));
+            if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(step.as_mut().poll(cx))).await {
+                return result;
+            }
+            sleep(Duration::from_millis(*ms)).await;
+            return step.await;
+        }
         Step::Read(statement) => session.read(statement, &[]).await,
         Step::ReadFromPrimary(statement) => session.read_from_primary(statement, &[]).await,
         Step::Write(statement) => session.write(statement, &[]).await,
@@ -108,7 +129,7 @@ async fn by_hand(statement: &str) -> anyhow::Result<Value> {
     Ok(json!({ "rows": rows.len() }))
 }
 
-async fn all(transaction: &Transaction, statements: &[String]) -> Result<Value, Problem> {
+async fn all(transaction: &mut Transaction, statements: &[String]) -> Result<Value, Problem> {
     let mut last = Rows::default();
     let mut failed = None;
     for statement in statements {

@@ -15,7 +15,6 @@ use super::middleware::Member;
 use super::options::Options;
 use super::pool::Pools;
 use super::resolver::Resolver;
-use super::resources::Entries;
 use super::runtime_config::RuntimeConfig;
 use super::state::App;
 use super::worker::Workers;
@@ -34,7 +33,7 @@ pub(crate) fn prepare(options: Options, logs: Logs) -> Result<Workers> {
         variables,
         allowed_outbound_hosts: component.allowed_outbound_hosts.clone(),
         key_value_stores: component.key_value_stores.clone(),
-        entries: Entries::default(),
+        entries: options.store.clone(),
         logs,
         info: serde_json::to_string_pretty(&BTreeMap::from([
             ("name", &manifest.application.name),

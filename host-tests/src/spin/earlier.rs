@@ -6,7 +6,7 @@ use wasmtime::component::Resource;
 use super::bindings::earlier::fermyon::spin::{key_value, variables};
 use super::bindings::spin::key_value::key_value as key_value3;
 use super::bindings::spin::variables::variables as variables3;
-use super::resources::{Entries, Store};
+use super::resources::{Entries, LOCKED, Store};
 use super::state::State;
 
 impl variables::Host for State {
@@ -56,13 +56,13 @@ impl key_value::HostStore for State {
     }
 
     async fn set(&mut self, store: Resource<Store>, key: String, value: Vec<u8>) -> Result<(), key_value::Error> {
-        self.entries(&store)?.with(|entries| entries.insert(key, value));
-        Ok(())
+        let changed = self.entries(&store)?.change(|entries| drop(entries.insert(key, value)));
+        changed.ok_or_else(|| key_value::Error::Other(LOCKED.to_owned()))
     }
 
     async fn delete(&mut self, store: Resource<Store>, key: String) -> Result<(), key_value::Error> {
-        self.entries(&store)?.with(|entries| entries.remove(&key));
-        Ok(())
+        let changed = self.entries(&store)?.change(|entries| drop(entries.remove(&key)));
+        changed.ok_or_else(|| key_value::Error::Other(LOCKED.to_owned()))
     }
 
     async fn exists(&mut self, store: Resource<Store>, key: String) -> Result<bool, key_value::Error> {

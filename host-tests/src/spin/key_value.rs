@@ -5,7 +5,7 @@ use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
 use super::bindings::spin::key_value::key_value as wit;
 use super::bindings::spin::key_value::key_value::Error;
-use super::resources::{Entries, Store};
+use super::resources::{Entries, LOCKED, Store};
 use super::rows::Rows;
 use super::state::{Spin, State};
 
@@ -57,13 +57,13 @@ impl<T: Send> wit::HostStoreWithStore<T> for Spin {
         value: Vec<u8>,
     ) -> Result<(), Error> {
         tokio::task::yield_now().await;
-        entries(accessor, &store)?.with(|entries| entries.insert(key, value));
-        Ok(())
+        let changed = entries(accessor, &store)?.change(|entries| drop(entries.insert(key, value)));
+        changed.ok_or_else(|| Error::Other(LOCKED.to_owned()))
     }
 
     async fn delete(accessor: &Accessor<T, Self>, store: Resource<Store>, key: String) -> Result<(), Error> {
-        entries(accessor, &store)?.with(|entries| entries.remove(&key));
-        Ok(())
+        let changed = entries(accessor, &store)?.change(|entries| drop(entries.remove(&key)));
+        changed.ok_or_else(|| Error::Other(LOCKED.to_owned()))
     }
 
     async fn exists(accessor: &Accessor<T, Self>, store: Resource<Store>, key: String) -> Result<bool, Error> {

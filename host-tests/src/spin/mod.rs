@@ -39,4 +39,5 @@ mod worker;
 pub use build::{build, check};
 pub use instances::{Instances, instantiate};
 pub use options::Options;
+pub use resources::Entries as Store;
 pub use server::Server;

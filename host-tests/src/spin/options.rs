@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 
+use super::resources::Entries;
 use crate::names::Names;
 
 /// What `spin up` can be told, with its defaults.
@@ -27,6 +28,8 @@ pub struct Options {
     pub request_timeout: Option<Duration>,
     /// Private names; Spin has the machine's own DNS instead.
     pub names: Names,
+    /// The key-value store, in memory as Spin's is without a state directory.
+    pub store: Entries,
 }
 
 impl Options {
@@ -42,6 +45,7 @@ impl Options {
             idle_instance_timeout: Duration::from_secs(1),
             request_timeout: None,
             names: Names::default(),
+            store: Entries::default(),
         }
     }
 

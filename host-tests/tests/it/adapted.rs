@@ -69,8 +69,16 @@ impl Adapted {
 
     /// With more settings for every server.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::start_on(host(), settings).await
+    }
+
+    /// For Machines on this host.
+    pub(crate) async fn on(host: Host) -> Self {
+        Self::start_on(host, &[]).await
+    }
+
+    async fn start_on(host: Host, settings: &[(&str, &str)]) -> Self {
         let turn = beside_others().await;
-        let host = host();
         build_app().await;
         let cluster = Cluster::start_with(&["fra", "syd"], settings).await.unwrap();
         cluster.primary().ask(SCHEMA).await.unwrap();
@@ -145,6 +153,16 @@ impl Outcome {
 
 pub(crate) fn values(outcomes: &[Outcome]) -> Vec<&str> {
     outcomes.iter().map(Outcome::value).collect()
+}
+
+/// Steps that are begun at the same time.
+pub(crate) fn at_once(steps: &[Value]) -> Vec<Value> {
+    let mut steps = steps.to_vec();
+    let before_last = steps.len().saturating_sub(1);
+    for step in &mut steps[..before_last] {
+        step["with_next"] = true.into();
+    }
+    steps
 }
 
 /// What has no rows: a synchronous query without them hangs on Spin (its issue 3671).

@@ -280,7 +280,7 @@ async fn what_an_app_says_at_random_is_answered_as_without_the_adapter() {
 const SCRIPTS: usize = 60;
 
 /// The one that a failure has printed, or a new one.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     match std::env::var("DIFFERENTIAL_SEED") {
         Ok(seed) => seed.parse().expect("DIFFERENTIAL_SEED is a number"),
         Err(_) => rand::random(),

@@ -7,7 +7,9 @@ use host_tests::wait::eventually;
 use serde_json::json;
 use url::Url;
 
-use crate::adapted::{Adapted, App, NOTES, Outcome, PLACE, VERSIONS, add, does, on, outcomes, run, send, values};
+use crate::adapted::{
+    Adapted, App, NOTES, Outcome, PLACE, VERSIONS, add, at_once, does, on, outcomes, run, send, values,
+};
 use crate::scenario::DEADLINE;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,8 +104,7 @@ async fn statements_that_begin_at_the_same_time_on_one_connection_are_all_answer
         let mut steps = vec![on(0, PLACE); 4];
         steps.insert(round % 5, add(0, &format!("at once {round}")));
         steps.extend([on(0, PLACE), on(0, NOTES)]);
-        let answer = send(&fra, "4.2.0", &json!({ "steps": steps, "at_once": 5 })).await.unwrap();
-        let outcomes = outcomes(&answer.body);
+        let outcomes = run(&fra, "4.2.0", &[at_once(&steps[..5]), steps[5..].to_vec()].concat()).await;
         assert!(outcomes.iter().all(|outcome| outcome.error.is_none() && outcome.count > 0), "{outcomes:?}");
         let last: Vec<_> = outcomes[5..].iter().map(Outcome::value).collect();
         assert_eq!(last, ["sjc", &(round + 1).to_string()], "{outcomes:?}");
@@ -116,8 +117,7 @@ async fn a_transaction_that_is_begun_beside_a_slow_read_stays_on_its_connection(
     let fra = adapted.machine("fra").await;
     let slow = "SELECT count(*) FROM generate_series(1, 2000000)";
     let steps = [on(0, slow), does(0, "BEGIN"), add(0, "undone"), does(0, "ROLLBACK")];
-    let answer = send(&fra, "4.2.0", &json!({ "steps": steps, "at_once": 2 })).await.unwrap();
-    let outcomes = outcomes(&answer.body);
+    let outcomes = run(&fra, "4.2.0", &[at_once(&steps[..2]), steps[2..].to_vec()].concat()).await;
     assert!(outcomes.iter().all(|outcome| outcome.error.is_none()), "{outcomes:?}");
     assert_eq!(adapted.primary().ask("SELECT count(*)::text FROM notes").await.unwrap(), "0");
 }

@@ -2,8 +2,10 @@
 
 mod adapted;
 mod adapter;
+mod adapter_at_once;
 mod adapter_differential;
 mod adapter_kinds;
+mod adapter_noted;
 mod adapter_sample;
 mod adapter_writes;
 mod composition;
@@ -26,6 +28,7 @@ mod middleware_bodies;
 mod middleware_chain;
 mod middleware_faults;
 mod middleware_history;
+mod middleware_two_replicas;
 mod middleware_wiring;
 mod playground;
 mod protocol;
@@ -33,6 +36,7 @@ mod reads;
 mod replay;
 mod scenario;
 mod sessions;
+mod sessions_at_once;
 mod statement_calls;
 mod statement_lists;
 mod statement_pair;

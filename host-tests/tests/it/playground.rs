@@ -18,7 +18,7 @@ use crate::turn::{Turn, beside_others};
 pub(crate) struct Playground {
     pub(crate) cluster: Cluster,
     host: Host,
-    _turn: Turn,
+    _turn: Option<Turn>,
 }
 
 const SCHEMA: &str = "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text UNIQUE)";
@@ -40,6 +40,11 @@ impl Playground {
     /// With more settings for every server.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let turn = beside_others().await;
+        Self { _turn: Some(turn), ..Self::beside_nobody(settings).await }
+    }
+
+    /// For a test that has its turn.
+    pub(crate) async fn beside_nobody(settings: &[(&str, &str)]) -> Self {
         let host = host();
         build_guest().await;
         let cluster = Cluster::start_with(&["fra", "syd"], settings).await.unwrap();
@@ -47,7 +52,7 @@ impl Playground {
         for region in ["fra", "syd"] {
             replayed(&cluster, region).await;
         }
-        Self { cluster, host, _turn: turn }
+        Self { cluster, host, _turn: None }
     }
 
     pub(crate) fn setup(&self, region: &str) -> Setup {

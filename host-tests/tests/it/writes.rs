@@ -90,6 +90,10 @@ async fn many_sessions_that_write_twice_do_not_wait_for_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_write_is_rolled_back_and_says_why() {
     let playground = Playground::new().await;
+    // A function, since what a block (DO) has committed before it fails is there.
+    let raise_it = "CREATE FUNCTION raise_it(text) RETURNS int LANGUAGE plpgsql AS
+                        $$ BEGIN RAISE 'no' USING ERRCODE = $1; END $$";
+    playground.primary().ask(raise_it).await.unwrap();
     let fra = playground.machine("fra").await;
     play(&fra, "", &[add("one")]).await;
     let cases = [
@@ -110,7 +114,7 @@ async fn a_refused_write_is_rolled_back_and_says_why() {
 }
 
 fn raise(sqlstate: &str) -> Value {
-    write(&format!("DO $$ BEGIN RAISE 'no' USING ERRCODE = '{sqlstate}'; END $$"))
+    write(&format!("SELECT raise_it('{sqlstate}')"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

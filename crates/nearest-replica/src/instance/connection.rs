@@ -2,17 +2,18 @@
 //!
 //! Spin's pool is shared by every instance and waits without bound. An instance that keeps a connection starves the
 //! others, and one that opens a connection for each request pays a round trip each time. Here requests share one, on
-//! which the driver pipelines their statements. It goes back when no request has come for a tick or two of the timer,
-//! when its lease ends, or at once where it had to be waited for. One request opens it while the others wait for it.
-//! An open that takes longer than that request has time goes on for the others.
+//! which the driver pipelines their statements. It goes back when no request has come for some ticks of the timer, when its
+//! lease ends, or at once where it had to be waited for. It is opened once for all who need it, by a task of its own: a
+//! request that is not polled, or has no time left, holds up nobody. A connection on which a statement takes long is left to
+//! that: those who wait behind it, and those who come, get another one.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::pin::Pin;
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use super::signal::{self, Notifier, spawn_detached};
-use super::timer::{keep_while, timeout, timeout_at};
+use super::timer::{Asked, keep_while, timeout, timeout_at};
 use crate::rules::database_url::DatabaseUrl;
 use crate::rules::failure::Failure;
 use crate::spin::postgres::Connection;
@@ -27,8 +28,16 @@ const FAR_ROUND_TRIPS: u32 = 16;
 /// For how long it may be shared at most: half of the default deadline, for those who wait for it.
 const LONGEST: Duration = Duration::from_millis(2_500);
 
-/// How long an open may go on after the request that began it has given up, so that it ends where nothing ever answers.
+/// How long an open may go on that nobody waits for any more, so that it ends where nothing ever answers.
 const LATE_OPEN: Duration = Duration::from_secs(10);
+
+/// After how many ticks without a request the connection goes back.
+const IDLE_TICKS: u32 = 3;
+
+/// After how long a statement is slow for those behind it, and the same in round trips, where these are longer: a far
+/// database, or a machine that is short of time. A statement is two of them.
+const SLOW: Duration = Duration::from_millis(8);
+const SLOW_ROUND_TRIPS: u32 = 8;
 
 /// A connection that several requests use at once. It goes back to Spin when the last of them drops it.
 pub(crate) struct Lease {
@@ -37,8 +46,26 @@ pub(crate) struct Lease {
     checkout: Duration,
     /// From when on no other request may use it.
     ends: Cell<Instant>,
-    /// Whether a request has come since the last tick, or was still using it then.
-    used: Cell<bool>,
+    /// At how many ticks in a row no request had come, and none was using it.
+    idle: Cell<u32>,
+    statements: RefCell<Statements>,
+    /// Whether a statement on it takes long.
+    slow: Cell<bool>,
+}
+
+/// The statements on a connection that have not come to their end, in their order.
+#[derive(Default)]
+struct Statements {
+    numbers: VecDeque<u64>,
+    last: u64,
+    /// The first of them at the last tick, and since when it is.
+    first: Option<(u64, Instant)>,
+}
+
+/// A statement on a shared connection, until it is dropped.
+pub(crate) struct Statement {
+    lease: Rc<Lease>,
+    number: u64,
 }
 
 impl Lease {
@@ -46,12 +73,35 @@ impl Lease {
         &self.connection
     }
 
-    fn is_fresh(&self, now: Instant) -> bool {
-        !self.connection.is_poisoned() && now < self.ends.get()
+    /// A statement begins.
+    pub(crate) fn begin(self: &Rc<Self>) -> Statement {
+        let mut statements = self.statements.borrow_mut();
+        statements.last += 1;
+        let number = statements.last;
+        statements.numbers.push_back(number);
+        Statement { lease: Rc::clone(self), number }
     }
 
-    /// Keeps the connection for the requests to come, until the lease ends or none has come for a tick or two. Not where
-    /// it had to be waited for: others are waiting, too. `statement` is how long the first statement on it took.
+    fn is_fresh(&self, now: Instant) -> bool {
+        !self.slow.get() && !self.connection.is_poisoned() && now < self.ends.get()
+    }
+
+    /// Looks at a tick whether a statement takes long.
+    fn look(&self, now: Instant) {
+        let mut statements = self.statements.borrow_mut();
+        let first = statements.numbers.front().copied();
+        match statements.first {
+            Some((number, since)) if Some(number) == first => {
+                if now.duration_since(since) >= SLOW.max(self.checkout * SLOW_ROUND_TRIPS) {
+                    self.slow.set(true);
+                }
+            }
+            Some(_) | None => statements.first = first.map(|number| (number, now)),
+        }
+    }
+
+    /// Keeps the connection for the requests to come, until the lease ends or none has come for some ticks. Not where it had
+    /// to be waited for: others are waiting, too. `statement` is how long the first statement on it took.
     pub(crate) async fn keep(self: Rc<Self>, statement: Duration) {
         // A checkout is one round trip, a statement two.
         if self.checkout > FAST_CHECKOUT.max(statement * 3 / 4) {
@@ -64,14 +114,39 @@ impl Lease {
 
     async fn keep_while_used(self: Rc<Self>) {
         keep_while(move |now| {
-            let in_use = Rc::strong_count(&self) > 1;
-            self.is_fresh(now) && self.used.replace(in_use)
+            if Rc::strong_count(&self) > 1 {
+                self.idle.set(0);
+            }
+            let ticks = self.idle.replace(self.idle.get() + 1);
+            self.is_fresh(now) && ticks < IDLE_TICKS
         })
         .await;
     }
 }
 
-/// Whether this request opened the connection or found it open.
+impl Statement {
+    pub(crate) fn lease(&self) -> &Rc<Lease> {
+        &self.lease
+    }
+
+    /// Says at a tick whether it waits behind a statement that takes long.
+    pub(crate) fn is_held_up(&self) -> Rc<Asked> {
+        let (lease, number) = (Rc::downgrade(&self.lease), self.number);
+        Rc::new(move |now| {
+            let Some(lease) = lease.upgrade() else { return false };
+            lease.look(now);
+            lease.slow.get() && lease.statements.borrow().numbers.front() != Some(&number)
+        })
+    }
+}
+
+impl Drop for Statement {
+    fn drop(&mut self) {
+        self.lease.statements.borrow_mut().numbers.retain(|number| *number != self.number);
+    }
+}
+
+/// Whether this request began to open the connection, or another one did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Opened,
@@ -80,91 +155,85 @@ pub(crate) enum Origin {
 
 type Outcome = Result<Rc<Lease>, Failure>;
 
-/// An open under way. It can move from the request that began it to a task of its own.
-type Open = Pin<Box<dyn Future<Output = Outcome>>>;
-
 /// The connection of one candidate.
 #[derive(Default)]
 pub(crate) struct SharedConnection {
     /// Weak, so that only the requests in flight and the timer keep it.
     current: RefCell<Weak<Lease>>,
-    /// There while a request opens the next connection.
+    /// There while the next connection is opened.
     opening: RefCell<Option<Rc<InFlightOpen>>>,
-    /// Whether an open goes on whose request has given up.
-    is_late: Cell<bool>,
-    /// Those who have given up, and would still take the connection of that open.
+    /// Those who would take the connection of an open that they have waited for in vain.
     waiting_for_late: RefCell<Vec<Notifier>>,
 }
 
-/// One request opens a connection, others wait for it (single-flight).
+/// A connection is opened by a task of its own, and all who need it wait for that (single-flight).
 #[derive(Default)]
 struct InFlightOpen {
-    /// Not set where the request that opens it has given up.
     outcome: OnceCell<Outcome>,
     waiters: RefCell<Vec<Notifier>>,
 }
 
 impl InFlightOpen {
     async fn wait(&self) -> Option<Outcome> {
-        let (notifier, mut notified) = signal::channel();
-        self.waiters.borrow_mut().push(notifier);
-        notified.wait().await;
+        if self.outcome.get().is_none() {
+            let (notifier, mut notified) = signal::channel();
+            self.waiters.borrow_mut().push(notifier);
+            notified.wait().await;
+        }
         self.outcome.get().cloned()
     }
 }
 
 impl SharedConnection {
     /// A connection that is shared for as long as `lease`, or somewhat longer where the database is far. Nothing where
-    /// there is none at `until`: the next request that waits for it then opens another.
+    /// there is none at `until`: the next request that needs one then opens another.
     pub(crate) async fn acquire(
         self: &Rc<Self>,
         url: &DatabaseUrl,
         lease: Duration,
         until: Instant,
     ) -> Option<Result<(Rc<Lease>, Origin), Failure>> {
+        let mut origin = Origin::Reused;
         loop {
             if let Some(current) = self.usable() {
                 return Some(Ok((current, Origin::Reused)));
             }
-            let Some(opening) = self.opening.borrow().clone() else { break };
-            if let Some(outcome) = timeout_at(until, opening.wait()).await? {
-                return Some(outcome.map(|lease| (lease, Origin::Reused)));
+            let under_way = self.opening.borrow().clone();
+            let opening = match under_way {
+                Some(opening) => opening,
+                None => {
+                    origin = Origin::Opened;
+                    self.open(url.clone(), lease).await
+                }
+            };
+            match timeout_at(until, opening.wait()).await {
+                Some(Some(outcome)) => return Some(outcome.map(|lease| (lease, origin))),
+                // One that had been given up came first.
+                Some(None) => {}
+                None => {
+                    // Spin's pool may have handed out a connection on which a statement is stuck.
+                    self.opening.borrow_mut().take_if(|present| Rc::ptr_eq(present, &opening));
+                    return None;
+                }
             }
         }
-        let guard = OpenGuard::take(self);
-        let mut open = open(url.clone(), lease);
-        if let Some(outcome) = timeout_at(until, &mut open).await {
-            return Some(guard.finish(outcome).map(|lease| (lease, Origin::Opened)));
-        }
-        drop(guard);
-        self.finish_late(open).await;
-        None
     }
 
-    /// Lets an open go on for the requests to come, unless another one does already. On a machine that is too busy to open
-    /// any connection in the time of a request there would never be one.
-    async fn finish_late(self: &Rc<Self>, open: Open) {
-        if self.is_late.replace(true) {
-            return;
-        }
-        let shared = Rc::clone(self);
+    /// Begins to open the next connection. The task goes on whatever becomes of this request: on a machine that is too busy
+    /// to open any connection in the time of a request there would never be one.
+    async fn open(self: &Rc<Self>, url: DatabaseUrl, lease: Duration) -> Rc<InFlightOpen> {
+        let opening = Rc::new(InFlightOpen::default());
+        *self.opening.borrow_mut() = Some(Rc::clone(&opening));
+        let guard = OpenGuard { shared: Rc::clone(self), opening: Rc::clone(&opening) };
         spawn_detached(async move {
-            let outcome = timeout(LATE_OPEN, open).await;
-            shared.is_late.set(false);
-            if let Some(Ok(lease)) = outcome {
-                *shared.current.borrow_mut() = Rc::downgrade(&lease);
-                shared.waiting_for_late.take();
-                // Those who wait for the next one need it no more.
-                if let Some(opening) = &*shared.opening.borrow() {
-                    opening.waiters.take();
-                }
-                lease.keep_while_used().await;
-            }
+            let outcome = timeout(LATE_OPEN, open(url, lease)).await.unwrap_or(Err(Failure::TimedOut));
+            guard.finish(outcome).await;
         })
         .await;
+        opening
     }
 
-    /// The connection of an open that takes longer than the request that began it has time; pending where there is none.
+    /// The connection of an open that takes longer than those who waited for it have time; pending where there is none.
     pub(crate) async fn late(&self) -> Rc<Lease> {
         loop {
             let (notifier, mut notified) = signal::channel();
@@ -178,46 +247,67 @@ impl SharedConnection {
 
     fn usable(&self) -> Option<Rc<Lease>> {
         let current = self.current.borrow().upgrade()?;
-        current.used.set(true);
+        current.idle.set(0);
         current.is_fresh(Instant::now()).then_some(current)
     }
 }
 
 /// Waits without bound for Spin.
-fn open(url: DatabaseUrl, lease: Duration) -> Open {
-    Box::pin(async move {
-        let began = Instant::now();
-        let connection = Connection::open(&url).await?;
-        let opened = Instant::now();
-        let (ends, used) = (Cell::new(opened + lease), Cell::new(true));
-        Ok(Rc::new(Lease { connection, checkout: opened - began, ends, used }))
-    })
+async fn open(url: DatabaseUrl, lease: Duration) -> Outcome {
+    let began = Instant::now();
+    let connection = Connection::open(&url).await?;
+    let opened = Instant::now();
+    Ok(Rc::new(Lease {
+        connection,
+        checkout: opened - began,
+        ends: Cell::new(opened + lease),
+        idle: Cell::new(0),
+        statements: RefCell::default(),
+        slow: Cell::new(false),
+    }))
 }
 
 /// The right to open the next connection. Dropping it, finished or not, wakes those who wait.
-struct OpenGuard<'a> {
-    shared: &'a SharedConnection,
+struct OpenGuard {
+    shared: Rc<SharedConnection>,
     opening: Rc<InFlightOpen>,
 }
 
-impl<'a> OpenGuard<'a> {
-    fn take(shared: &'a SharedConnection) -> Self {
-        let opening = Rc::new(InFlightOpen::default());
-        *shared.opening.borrow_mut() = Some(Rc::clone(&opening));
-        Self { shared, opening }
+impl OpenGuard {
+    async fn finish(self, outcome: Outcome) {
+        let Ok(lease) = &outcome else {
+            self.opening.outcome.get_or_init(|| outcome);
+            return;
+        };
+        let lease = Rc::clone(lease);
+        // Where it was given up, another one may be there already.
+        let is_needed = self.shared.usable().is_none();
+        if is_needed {
+            *self.shared.current.borrow_mut() = Rc::downgrade(&lease);
+        }
+        self.opening.outcome.get_or_init(|| outcome);
+        let is_awaited = Rc::strong_count(&self.opening) > 1 + usize::from(self.is_present());
+        drop(self);
+        if is_needed && !is_awaited {
+            lease.keep_while_used().await;
+        }
     }
 
-    fn finish(self, outcome: Outcome) -> Outcome {
-        if let Ok(lease) = &outcome {
-            *self.shared.current.borrow_mut() = Rc::downgrade(lease);
-        }
-        self.opening.outcome.get_or_init(|| outcome).clone()
+    /// Whether the next request would wait for it.
+    fn is_present(&self) -> bool {
+        self.shared.opening.borrow().as_ref().is_some_and(|present| Rc::ptr_eq(present, &self.opening))
     }
 }
 
-impl Drop for OpenGuard<'_> {
+impl Drop for OpenGuard {
     fn drop(&mut self) {
-        self.shared.opening.take();
+        if self.is_present() {
+            self.shared.opening.take();
+        } else if let Some(present) = &*self.shared.opening.borrow() {
+            // Those who wait for the next one need it no more.
+            present.waiters.take();
+        }
         self.opening.waiters.take();
+        self.shared.waiting_for_late.take();
     }
 }

@@ -3,7 +3,7 @@
 pub(crate) mod breaker;
 pub(crate) mod config;
 pub(crate) mod connection;
+pub(crate) mod events;
 pub(crate) mod signal;
 pub(crate) mod target;
 pub(crate) mod timer;
-pub(crate) mod written;

@@ -22,20 +22,21 @@ pub(crate) fn spawn_later(future: impl Future<Output = ()> + 'static) {
 }
 
 /// Wakes its [`Notified`] when it is dropped.
-pub(crate) struct Notifier(#[expect(dead_code, reason = "kept for its Drop")] StreamWriter<u8>);
+pub struct Notifier(#[expect(dead_code, reason = "kept for its Drop")] StreamWriter<u8>);
 
 /// Waits for its [`Notifier`] to be dropped.
-pub(crate) struct Notified(StreamReader<u8>);
+pub struct Notified(StreamReader<u8>);
 
 /// A notifier and the one that it wakes.
-pub(crate) fn channel() -> (Notifier, Notified) {
+#[must_use]
+pub fn channel() -> (Notifier, Notified) {
     let (writer, reader) = wit_stream::new();
     (Notifier(writer), Notified(reader))
 }
 
 impl Notified {
     /// Dropping the future leaves everything as it was.
-    pub(crate) async fn wait(&mut self) {
+    pub async fn wait(&mut self) {
         // Nothing is ever written: `None` is the end.
         let _ = self.0.next().await;
     }

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 
 use super::breaker::SharedBreaker;
-use super::connection::{Lease, Origin, SharedConnection};
-use super::timer::{halfway_to, timeout_at};
+use super::connection::{Origin, SharedConnection, Statement};
+use super::timer::{Asked, Stopped, halfway_to, timeout_at, unless};
 use crate::rules::budget::Place;
 use crate::rules::candidates::Candidate;
 use crate::rules::database_url::DatabaseUrl;
 use crate::rules::failure::Failure;
-use crate::rules::recovery::{Recovery, is_slow};
+use crate::rules::recovery::Recovery;
 use crate::rules::role::Role;
 use crate::spin::postgres::Connection;
 
@@ -25,6 +25,8 @@ pub(crate) struct Target {
     pub(crate) breaker: SharedBreaker,
     /// Whether an unexpected role was logged already.
     pub(crate) role_mismatch_logged: Cell<bool>,
+    /// Whether somebody is just looking whether it is there.
+    pub(crate) is_looked_at: Cell<bool>,
     shared: Rc<SharedConnection>,
     /// What reads run on takes no writes, on the primary neither: a read may be run again.
     pub(crate) read_url: DatabaseUrl,
@@ -41,11 +43,22 @@ enum Use {
     Dedicated,
 }
 
-/// Why a statement failed, and on which connection to try it again, if at all.
-type Failed = (Failure, Option<Use>);
+/// Why a statement has no result on a connection.
+pub(crate) enum Stop {
+    Failed(Failure),
+    /// It waits behind a statement that takes long: another connection is what it needs.
+    HeldUp,
+}
 
-/// Nothing came back in time. If there is time left, it is for a connection that nobody else waits for.
-const OUT_OF_TIME: Failed = (Failure::TimedOut, Some(Use::Dedicated));
+/// How long an attempt may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time {
+    /// When the request's own time is over.
+    pub(crate) end: Instant,
+    /// For how long the candidate may be silent, where others can answer in its stead.
+    pub(crate) silence: Duration,
+    pub(crate) place: Place,
+}
 
 impl Target {
     pub(crate) fn new(candidate: Candidate) -> Self {
@@ -53,6 +66,7 @@ impl Target {
         Self {
             breaker: SharedBreaker::new(&candidate.url),
             role_mismatch_logged: Cell::new(false),
+            is_looked_at: Cell::new(false),
             shared: Rc::default(),
             isolated_url: read_url.clone().with_separate_pool(),
             read_url,
@@ -60,80 +74,133 @@ impl Target {
         }
     }
 
-    /// Runs a statement within `budget`, and again where that may help.
+    /// Runs a statement, and again on a fresh connection where that may help. One that takes long is waited for as long as
+    /// the candidate answers others.
     pub(crate) async fn attempt<T>(
         &self,
         run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
-        budget: Duration,
-        place: Place,
+        time: Time,
         lease: Duration,
     ) -> Result<T, Failure> {
-        let end = Instant::now() + budget;
-        let mut retries = place.retries();
+        let silent_until = (Instant::now() + time.silence).min(time.end);
+        let mut retries = time.place.retries();
         let mut connection = Use::Shared;
         loop {
-            let outcome = match connection {
-                Use::Shared => self.on_shared(run, end, place, lease).await,
-                Use::Dedicated => timeout_at(end, self.on_dedicated(run)).await.unwrap_or(Err(OUT_OF_TIME)),
+            let stop = match connection {
+                Use::Shared => match self.on_shared(run, time, silent_until, lease).await {
+                    Ok(Some(result)) => return Ok(result),
+                    Ok(None) => {
+                        connection = Use::Dedicated;
+                        continue;
+                    }
+                    Err(stop) => stop,
+                },
+                Use::Dedicated => match self.on_dedicated(run, time, silent_until).await {
+                    Ok(result) => return Ok(result),
+                    Err(stop) => stop,
+                },
             };
-            let (failure, next) = match outcome {
-                Ok(value) => return Ok(value),
-                Err(failed) => failed,
-            };
-            match next {
-                Some(next) if retries > 0 && Instant::now() < end => connection = next,
-                Some(_) | None => return Err(failure),
+            match stop {
+                Stop::HeldUp if Instant::now() < time.end => {}
+                Stop::HeldUp => return Err(Failure::TimedOut),
+                Stop::Failed(failure) => {
+                    let again = Recovery::after(&failure) == Recovery::Retry && retries > 0;
+                    if !again || Instant::now() >= silent_until {
+                        return Err(failure);
+                    }
+                    retries -= 1;
+                }
             }
-            retries -= 1;
+            connection = Use::Shared;
         }
     }
 
+    /// Nothing where there was no connection in time: another one may be had.
     async fn on_shared<T>(
         &self,
         run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
-        end: Instant,
-        place: Place,
+        time: Time,
+        silent_until: Instant,
         lease: Duration,
-    ) -> Result<T, Failed> {
+    ) -> Result<Option<T>, Stop> {
         // Spin's pool may hand out a connection on which a statement is stuck, and waits for it.
-        let until = if place.is_main() { halfway_to(end) } else { end };
-        let acquired = self.shared.acquire(&self.read_url, lease, until).await;
-        let (lease, origin) = acquired.ok_or(OUT_OF_TIME)?.map_err(|failure| (failure, None))?;
-        let mut guard = PoisonOnDrop(Some(&lease));
-        let end = match origin {
-            Origin::Opened => end,
-            // It may be stuck behind the statement of another request: leave time for a dedicated connection.
-            Origin::Reused => halfway_to(end),
-        };
+        let acquired = self.shared.acquire(&self.read_url, lease, halfway_to(silent_until)).await;
+        let Some(acquired) = acquired else { return Ok(None) };
+        let (lease, origin) = acquired.map_err(Stop::Failed)?;
+        let statement = lease.begin();
         let began = Instant::now();
-        let outcome = timeout_at(end, run(lease.connection())).await.ok_or(OUT_OF_TIME)?;
-        // To lag is no fault of the connection.
-        if matches!(outcome, Ok(_) | Err(Failure::Behind)) {
-            guard.0 = None;
-            if origin == Origin::Opened {
-                Rc::clone(&lease).keep(began.elapsed()).await;
-            }
+        let result = self.on_lease(run, time, statement).await?;
+        if origin == Origin::Opened {
+            lease.keep(began.elapsed()).await;
         }
-        outcome.map_err(retry)
+        Ok(Some(result))
     }
 
     /// On the shared one all the same where its open, given up before, comes first.
-    async fn on_dedicated<T>(&self, run: &impl AsyncFn(&Connection) -> Result<T, Failure>) -> Result<T, Failed> {
+    async fn on_dedicated<T>(
+        &self,
+        run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
+        time: Time,
+        silent_until: Instant,
+    ) -> Result<T, Stop> {
         let dedicated = async { Connection::open(&self.isolated_url).await.map(Either::Left) };
         let late = async { Ok(Either::Right(self.shared.late().await)) };
-        let value = match select(pin!(dedicated), pin!(late)).await.factor_first().0 {
-            Err(failure) => Err(failure),
-            Ok(Either::Left(connection)) => run(&connection).await,
-            Ok(Either::Right(lease)) => {
-                let mut guard = PoisonOnDrop(Some(&lease));
-                let value = run(lease.connection()).await;
-                if value.is_ok() {
-                    guard.0 = None;
-                }
-                value
+        let opened = async { select(pin!(dedicated), pin!(late)).await.factor_first().0 };
+        // Also where nobody has polled this request meanwhile.
+        let until = silent_until.max(Instant::now() + time.silence / 2).min(time.end);
+        match timeout_at(until, opened).await.unwrap_or(Err(Failure::TimedOut)) {
+            Err(failure) => Err(Stop::Failed(failure)),
+            Ok(Either::Left(connection)) => self.while_it_answers(run(&connection), time, None).await,
+            Ok(Either::Right(lease)) => self.on_lease(run, time, lease.begin()).await,
+        }
+    }
+
+    async fn on_lease<T>(
+        &self,
+        run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
+        time: Time,
+        statement: Statement,
+    ) -> Result<T, Stop> {
+        let connection = statement.lease().connection();
+        let mut guard = PoisonOnDrop(Some(connection));
+        let held_up = statement.is_held_up();
+        let outcome = self.while_it_answers(run(connection), time, Some(&held_up)).await;
+        // Neither to lag nor to wait behind another statement is a fault of the connection.
+        if matches!(outcome, Ok(_) | Err(Stop::Failed(Failure::Behind) | Stop::HeldUp)) {
+            guard.0 = None;
+        }
+        outcome
+    }
+
+    /// The result of what waits for this candidate, for as long as that answers others: where nothing comes for a while,
+    /// somebody looks on another connection whether it is still there. Not where nobody could answer in its stead.
+    ///
+    /// # Errors
+    /// [`Failure::TimedOut`] where the candidate does not answer, or the request's time is over.
+    pub(crate) async fn while_it_answers<T>(
+        &self,
+        statement: impl Future<Output = Result<T, Failure>>,
+        time: Time,
+        held_up: Option<&Rc<Asked>>,
+    ) -> Result<T, Stop> {
+        let mut statement = pin!(statement);
+        loop {
+            let now = Instant::now();
+            let silent_until = (now + time.silence).min(time.end);
+            let look_at = if time.place.is_last() { time.end } else { now + (silent_until - now) / 2 };
+            match unless(look_at, held_up, statement.as_mut()).await {
+                Ok(result) => return result.map_err(Stop::Failed),
+                Err(Stopped::Early) => return Err(Stop::HeldUp),
+                Err(Stopped::Late) if look_at >= time.end => return Err(Stop::Failed(Failure::TimedOut)),
+                Err(Stopped::Late) => {}
             }
-        };
-        value.map_err(retry)
+            let probe = timeout_at(silent_until, self.probe());
+            match select(statement.as_mut(), pin!(probe)).await {
+                Either::Left((result, _)) => return result.map_err(Stop::Failed),
+                Either::Right((Some(Ok(_)), _)) => {}
+                Either::Right((Some(Err(_)) | None, _)) => return Err(Stop::Failed(Failure::TimedOut)),
+            }
+        }
     }
 
     /// The role of the database, on a connection of its own. Waits without bound.
@@ -148,23 +215,13 @@ pub(crate) async fn role(connection: &Connection) -> Result<Role, Failure> {
     Role::from_rows(rows).ok_or_else(|| Failure::Unusable(format!("{} has returned {rows} rows", Role::STATEMENT)))
 }
 
-/// Where to try a statement again after a failure; a slow one where it holds up nobody.
-fn retry(failure: Failure) -> Failed {
-    let next = match Recovery::after(&failure) {
-        Recovery::Retry if is_slow(&failure) => Some(Use::Dedicated),
-        Recovery::Retry => Some(Use::Shared),
-        Recovery::FailOver | Recovery::Fail => None,
-    };
-    (failure, next)
-}
-
 /// Poisons a connection unless the statement on it went well, also when the statement is dropped.
-struct PoisonOnDrop<'a>(Option<&'a Lease>);
+struct PoisonOnDrop<'a>(Option<&'a Connection>);
 
 impl Drop for PoisonOnDrop<'_> {
     fn drop(&mut self) {
-        if let Some(lease) = self.0 {
-            lease.connection().poison();
+        if let Some(connection) = self.0 {
+            connection.poison();
         }
     }
 }

@@ -6,8 +6,9 @@
 //! on after that request's response.
 
 use std::cell::{Cell, RefCell};
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,9 @@ use spin_sdk::time::sleep;
 
 use super::signal::{self, Notified, Notifier, spawn_detached};
 
-/// The longest time between two ticks: how late a sleep may end that was shorter.
-const TICK: Duration = Duration::from_millis(25);
+/// The longest time between two ticks: how late a sleep may end that was shorter, and a statement see that the one before it
+/// is slow.
+const TICK: Duration = Duration::from_millis(10);
 
 #[derive(Default)]
 struct Timer {
@@ -26,17 +28,28 @@ struct Timer {
     /// The channels of sleeps that are over: as many as there ever were at once.
     spare: RefCell<Vec<(Notifier, Notified)>>,
     /// Called at each tick until they say `false`.
-    kept: RefCell<Vec<Box<Keep>>>,
+    kept: RefCell<Vec<Box<Asked>>>,
 }
 
-/// Whether to keep something for longer, at the time of a tick.
-type Keep = dyn Fn(Instant) -> bool;
+/// What is asked at the time of a tick.
+pub(crate) type Asked = dyn Fn(Instant) -> bool;
 
 /// A sleep that has not ended.
 struct Due {
     number: u64,
     at: Instant,
+    /// Says at each tick whether it ends before.
+    early: Option<Rc<Asked>>,
     notifier: Notifier,
+}
+
+/// Why there is no result yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// The time is over.
+    Late,
+    /// The caller had said that it ends now.
+    Early,
 }
 
 thread_local! {
@@ -50,12 +63,12 @@ struct Sleep {
 }
 
 impl Sleep {
-    fn until(at: Instant) -> Self {
+    fn until(at: Instant, early: Option<Rc<Asked>>) -> Self {
         let (number, notified) = TIMER.with(|timer| {
             let (notifier, notified) = timer.spare.borrow_mut().pop().unwrap_or_else(signal::channel);
             let number = timer.last_number.get() + 1;
             timer.last_number.set(number);
-            timer.due.borrow_mut().push(Due { number, at, notifier });
+            timer.due.borrow_mut().push(Due { number, at, early, notifier });
             (number, notified)
         });
         Self { number, notified: Some(notified) }
@@ -79,12 +92,15 @@ pub(crate) async fn keep_while(keep: impl Fn(Instant) -> bool + 'static) {
     start().await;
 }
 
-async fn start() {
-    if !TIMER.with(|timer| timer.running.replace(true)) {
+/// Whether the timer was running, so that nothing was waited for.
+async fn start() -> bool {
+    let was_running = TIMER.with(|timer| timer.running.replace(true));
+    if !was_running {
         // It may be cut off before it begins.
         let ended = Ended;
         spawn_detached(run(ended)).await;
     }
+    was_running
 }
 
 /// However the timer ends, the next sleep finds none and starts one; those that wait look at the clock and sleep again.
@@ -119,7 +135,7 @@ impl Timer {
     }
 
     fn fire_due(&self, now: Instant) {
-        self.due.borrow_mut().retain(|due| due.at > now);
+        self.due.borrow_mut().retain(|due| due.at > now && !due.early.as_ref().is_some_and(|early| early(now)));
         self.kept.borrow_mut().retain(|keep| keep(now));
     }
 }
@@ -129,9 +145,9 @@ pub(crate) fn halfway_to(end: Instant) -> Instant {
     end - end.saturating_duration_since(Instant::now()) / 2
 }
 
-/// Waits.
-pub(crate) async fn pause(duration: Duration) {
-    timeout(duration, pending::<()>()).await;
+/// Waits, by a timer of its own: it is seldom given up, and a tick of the common one may be late by more than it is long.
+pub async fn pause(duration: Duration) {
+    sleep(duration).await;
 }
 
 /// The result of a future, or nothing when it is not there after `limit`; the future is dropped then.
@@ -141,7 +157,7 @@ pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Opt
         return Some(result);
     }
     // A look at the clock is a call of the host: one is enough.
-    unless_ended(Instant::now() + limit, future).await
+    unless_ended(Instant::now() + limit, None, future).await.ok()
 }
 
 /// The result of a future, or nothing when it is not there at `end`; the future is dropped then.
@@ -150,21 +166,40 @@ pub(crate) async fn timeout_at<T>(end: Instant, future: impl Future<Output = T>)
     if let Poll::Ready(result) = at_once(future.as_mut()).await {
         return Some(result);
     }
-    if Instant::now() < end { unless_ended(end, future).await } else { None }
+    if Instant::now() < end { unless_ended(end, None, future).await.ok() } else { None }
+}
+
+/// The result of a future, which stays as it is where that is not there at `end`, or where `early` says at a tick before that
+/// it is not to be waited for any more.
+///
+/// # Errors
+/// Says which of the two.
+pub(crate) async fn unless<T>(
+    end: Instant,
+    early: Option<&Rc<Asked>>,
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, Stopped> {
+    if let Poll::Ready(result) = at_once(future.as_mut()).await {
+        return Ok(result);
+    }
+    if Instant::now() < end { unless_ended(end, early, future).await } else { Err(Stopped::Late) }
 }
 
 async fn at_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
-/// The same for one that was polled a moment ago, before `end`.
-async fn unless_ended<T>(end: Instant, mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+/// [`unless`] for a future that was polled a moment ago, before `end`.
+async fn unless_ended<T>(
+    end: Instant,
+    early: Option<&Rc<Asked>>,
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, Stopped> {
     loop {
-        let mut sleep = Sleep::until(end);
-        start().await;
-        let mut sleeping = pin!(sleep.notified.as_mut()?.wait());
-        // The future was polled a moment ago, and wakes this task for what has happened since.
-        let mut polled = true;
+        let mut sleep = Sleep::until(end, early.cloned());
+        // The future was polled a moment ago, and wakes this task for what has happened since, unless that has woken it already.
+        let mut polled = start().await;
+        let mut sleeping = pin!(sleep.notified.as_mut().expect("it has not ended").wait());
         let result = poll_fn(|cx| {
             if !std::mem::take(&mut polled)
                 && let Poll::Ready(result) = future.as_mut().poll(cx)
@@ -174,11 +209,15 @@ async fn unless_ended<T>(end: Instant, mut future: Pin<&mut impl Future<Output =
             sleeping.as_mut().poll(cx).map(|()| None)
         });
         if let Some(result) = result.await {
-            return Some(result);
+            return Ok(result);
         }
-        // A sleep may end early, where the timer was cut off with the request that had started it.
-        if Instant::now() >= end {
-            return None;
+        let now = Instant::now();
+        if now >= end {
+            return Err(Stopped::Late);
+        }
+        // A sleep may also end where the timer was cut off with the request that had started it.
+        if early.is_some_and(|early| early(now)) {
+            return Err(Stopped::Early);
         }
     }
 }

@@ -166,6 +166,12 @@ impl Position {
                   greatest(c.timeline_id, r.min_recovery_end_timeline) AS replayed
               FROM pg_control_system() s, pg_control_checkpoint() c, pg_control_recovery() r) AS control))";
 
+    /// Whether whoever has replayed this much has replayed the other as well.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        self.is_comparable(other) && self.lsn >= other.lsn
+    }
+
     /// Whether one of the two is before the other: of the same cluster, without a promotion in between.
     pub(crate) fn is_comparable(self, other: Self) -> bool {
         (self.system, self.timeline) == (other.system, other.timeline)

@@ -30,14 +30,22 @@ impl Place {
         }
     }
 
-    pub(crate) fn is_main(self) -> bool {
+    fn is_main(self) -> bool {
         match self {
             Self::Other => false,
             Self::Main | Self::MainAndLast => true,
         }
     }
 
-    /// How long this candidate may take, where `left` is left until the answer must be there.
+    /// Whether nobody is left who could answer in its stead.
+    pub(crate) fn is_last(self) -> bool {
+        match self {
+            Self::Other | Self::Main => false,
+            Self::MainAndLast => true,
+        }
+    }
+
+    /// For how long this candidate may be silent, where `left` is left until the answer must be there.
     #[must_use]
     pub fn time(self, left: Duration, deadline: Duration) -> Duration {
         match self {

@@ -6,6 +6,7 @@ use super::candidates::CandidateKind;
 use super::failure::Failure;
 use super::recovery::Recovery;
 use super::region::Placement;
+use super::sqlstate::SqlState;
 
 /// Why a statement ran where it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,7 @@ impl Reason {
     pub(crate) fn after(failure: &Failure) -> Self {
         match (failure, Recovery::after(failure)) {
             (Failure::Behind, _) => Self::BookmarkBehind,
+            (failure, _) if failure.sqlstate() == Some(SqlState::QUERY_CANCELED) => Self::ReplicaRefused,
             (_, Recovery::Fail) => Self::ReplicaRefused,
             (_, Recovery::Retry | Recovery::FailOver) => Self::ReplicaDown,
         }

@@ -1,7 +1,6 @@
 //! What to do with a read after a failure.
 
 use super::failure::Failure;
-use super::sqlstate::SqlState;
 
 /// What to do with a read after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,23 +34,41 @@ impl Recovery {
     }
 }
 
-/// Whether it took its time before it failed, and may do so again.
-pub(crate) fn is_slow(failure: &Failure) -> bool {
-    match failure {
-        Failure::TimedOut => true,
-        Failure::Database { sqlstate, .. } => *sqlstate == SqlState::QUERY_CANCELED,
-        Failure::Unreachable(_)
-        | Failure::NotPermitted(_)
-        | Failure::Lost(_)
-        | Failure::NotSent(_)
-        | Failure::Behind
-        | Failure::Unusable(_) => false,
+/// What a failure says against the database that it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Nothing: the statement is at fault, or was cancelled, or the database lags.
+    Nobody,
+    /// A connection was lost: somebody has to look whether that is all.
+    Connection,
+    /// It does not answer, or takes nobody in now.
+    Database,
+}
+
+impl Blame {
+    /// After this failure.
+    #[must_use]
+    pub fn after(failure: &Failure) -> Self {
+        match failure {
+            Failure::Unreachable(_) | Failure::NotPermitted(_) | Failure::TimedOut => Self::Database,
+            Failure::Lost(_) => Self::Connection,
+            Failure::Database { sqlstate, .. } => match sqlstate.code() {
+                // query_canceled, serialization_failure
+                "57014" | "40001" => Self::Nobody,
+                // cannot_connect_now, too_many_connections: the server says so itself
+                "57P03" | "53300" => Self::Database,
+                _ if Recovery::after(failure) == Recovery::Fail => Self::Nobody,
+                _ => Self::Connection,
+            },
+            Failure::Unusable(_) | Failure::NotSent(_) | Failure::Behind => Self::Nobody,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::sqlstate::SqlState;
 
     fn after(sqlstate: &str) -> Recovery {
         Recovery::after(&Failure::Database { sqlstate: SqlState::new(sqlstate), fatal: false, message: String::new() })
@@ -64,6 +81,27 @@ mod tests {
         }
         for sqlstate in ["42P01", "22012", "25006", "42501", "XX000"] {
             assert_eq!(after(sqlstate), Recovery::Fail, "{sqlstate}");
+        }
+    }
+
+    #[test]
+    fn a_cancelled_statement_and_one_that_is_refused_blame_nobody() {
+        for sqlstate in ["57014", "40001", "42P01", "25006"] {
+            let failure = Failure::Database { sqlstate: SqlState::new(sqlstate), fatal: false, message: String::new() };
+            assert_eq!(Blame::after(&failure), Blame::Nobody, "{sqlstate}");
+        }
+        assert_eq!(Blame::after(&Failure::Behind), Blame::Nobody);
+    }
+
+    #[test]
+    fn a_lost_connection_says_nothing_yet_against_its_database() {
+        for sqlstate in ["57P01", "57P02", "08006"] {
+            let failure = Failure::Database { sqlstate: SqlState::new(sqlstate), fatal: true, message: String::new() };
+            assert_eq!(Blame::after(&failure), Blame::Connection, "{sqlstate}");
+        }
+        assert_eq!(Blame::after(&Failure::Lost(String::new())), Blame::Connection);
+        for failure in [Failure::TimedOut, Failure::Unreachable(String::new())] {
+            assert_eq!(Blame::after(&failure), Blame::Database, "{failure:?}");
         }
     }
 

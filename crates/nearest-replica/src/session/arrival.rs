@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::Session;
 use super::state::{Requirement, Seen, now, until};
-use crate::instance::written::UNTIL_FINAL;
-use crate::position::{mint_of_primary, tells_nothing};
+use crate::instance::events::UNTIL_FINAL;
+use crate::instance::timer::timeout;
+use crate::position::{mint, mint_of_primary, tells_nothing};
 use crate::problem::Problem;
 use crate::read::Scope;
 use crate::rules::bookmark::{Bookmark, Position};
@@ -31,7 +32,7 @@ impl Session {
     /// [`Problem::Behind`] in the primary region, where the database is behind: a replica since a failover, or the old
     /// primary come back. [`Problem::Misconfigured`] there, where Spin refuses to connect. A database that does not answer is
     /// no error: the app that asks it next says so.
-    pub async fn has_arrived(&self) -> Result<bool, Problem> {
+    pub async fn has_arrived(&mut self) -> Result<bool, Problem> {
         let elsewhere = self.database().config().placement.other_region().is_some();
         let bookmark = self.state.borrow().bookmark;
         let has_replicas = self.database().reader().targets.len() > 1;
@@ -48,12 +49,12 @@ impl Session {
         }
     }
 
-    /// The same outside the primary region, where that has said no, by what the primary has now: a bookmark that is ahead of
+    /// Whether it has what the primary has now, outside the primary region, where [`Session::has_arrived`] has said no: a bookmark that is ahead of
     /// that, of another cluster, or says no more than `primary`, is not worth more.
     ///
     /// # Errors
     /// Where the primary does not say how far it is in time.
-    pub async fn has_what_the_primary_has(&self) -> Result<bool, Problem> {
+    pub async fn has_what_the_primary_has(&mut self) -> Result<bool, Problem> {
         let Some(now_there) = self.ask_primary().await? else { return Ok(false) };
         let bookmark = self.state.borrow().bookmark;
         match bookmark {
@@ -83,6 +84,20 @@ impl Session {
         }
     }
 
+    /// What was found to be here by [`Session::has_arrived`] or [`Session::has_what_the_primary_has`].
+    #[must_use]
+    pub fn arrived(&self) -> Option<Position> {
+        self.state.borrow().arrived
+    }
+
+    /// How far the database is where that was found, which may be further by now; nothing where it does not say in a quarter
+    /// of the deadline.
+    pub async fn position_where_it_arrived(&self) -> Option<Position> {
+        let Seen::Server(_, connection) = self.state.borrow().seen.clone() else { return None };
+        let (_, position) = timeout(self.database().config().deadline / 4, mint(&connection)).await?.ok()?;
+        Some(position)
+    }
+
     async fn is_at(&self, position: Position, elsewhere: bool) -> Result<bool, Problem> {
         let requirement = Requirement::new(Some(position), false);
         let run = async |kind, connection: &Connection| {
@@ -95,6 +110,7 @@ impl Session {
         match self.database().reader().answer(end, scope, run).await {
             Ok(answer) => {
                 self.remember(answer.kind, answer.value);
+                self.state.borrow_mut().arrived = Some(position);
                 Ok(true)
             }
             Err(no_answer) if no_answer.is_not_permitted() => {
@@ -114,7 +130,7 @@ impl Session {
     }
 
     /// Takes note of a write that was run on the primary by other means, so that [`Session::bookmark`] covers it.
-    pub fn note_write(&self, written: Written) {
+    pub fn note_write(&mut self, written: Written) {
         let mut state = self.state.borrow_mut();
         state.wrote = true;
         state.seen = Seen::Primary(None);

@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::state::{Seen, now, until};
-use crate::instance::written::WITHOUT_POSITIONS;
+use crate::instance::events::WITHOUT_POSITIONS;
 use crate::position::{mint, mint_of_primary, tells_nothing};
 use crate::read::Scope;
 use crate::rules::bookmark::{Bookmark, Position};

@@ -13,24 +13,35 @@ use std::time::Instant;
 pub use self::arrival::Written;
 use self::state::{LONGEST_UNTIL_MS, Requirement, Seen, State, now};
 use crate::database::Database;
-use crate::instance::timer::halfway_to;
+use crate::instance::target::{Stop, Time};
 use crate::outcome::{Answer, Attempt, NoAnswer};
 use crate::problem::Problem;
 use crate::read::Scope;
 use crate::rows::FromRow;
 use crate::rules::bookmark::{Bookmark, Position};
-use crate::rules::budget::answer_by;
+use crate::rules::budget::{Place, answer_by};
 use crate::rules::candidates::CandidateKind;
+use crate::rules::failure::Failure;
 use crate::rules::reason::Reason;
 use crate::rules::recovery::Recovery;
 use crate::rules::sqlstate::SqlState;
 use crate::spin::postgres::{Connection, ParameterValue, Rows};
-use crate::write::within;
 
 /// One user within one request: begun by [`Database::session`].
 ///
 /// Time never runs backwards in it: a read is never answered by a database that has seen less than what the session has
 /// written or read before, in this request or in those whose [bookmark](Session::bookmark) it was begun with.
+///
+/// What it does, it does in the order of the calls: two at once do not compile.
+///
+/// ```compile_fail,E0499
+/// # use nearest_replica::Session;
+/// async fn at_once(session: &mut Session) {
+///     let write = session.write("INSERT INTO books (title) VALUES ('Emma')", &[]);
+///     let read = session.read("SELECT title FROM books", &[]);
+///     futures::join!(write, read);
+/// }
+/// ```
 pub struct Session {
     database: Database,
     pub(crate) end: Instant,
@@ -57,7 +68,7 @@ impl Database {
         if matches!(bookmark, Bookmark::Until(at) if at > now() + LONGEST_UNTIL_MS) {
             bookmark = Bookmark::Primary;
         }
-        let state = State { bookmark, foreign: false, seen: Seen::Nothing, wrote: false };
+        let state = State { bookmark, foreign: false, seen: Seen::Nothing, wrote: false, arrived: None };
         let end = answer_by(started, self.config().deadline);
         Session { database: self.clone(), end, began: Instant::now(), state: RefCell::new(state) }
     }
@@ -73,26 +84,32 @@ impl Session {
     /// [`Problem::Unavailable`] when no database answered in time, [`Problem::Behind`] when those that did have not seen
     /// enough, [`Problem::StatementFailed`] when the primary refused the statement; those of [`Session::write`] where it
     /// writes.
-    pub async fn read(&self, statement: &str, params: &[ParameterValue]) -> Result<Answer<Rows>, Problem> {
+    pub async fn read(&mut self, statement: &str, params: &[ParameterValue]) -> Result<Answer<Rows>, Problem> {
         self.read_by(self.plan(), statement, params).await
     }
 
-    /// The same on the primary: for what must not be decided on an old view.
+    /// Runs one statement that reads, on the primary: for what must not be decided on an old view.
     ///
     /// # Errors
     /// As [`Session::read`].
-    pub async fn read_from_primary(&self, statement: &str, params: &[ParameterValue]) -> Result<Answer<Rows>, Problem> {
+    pub async fn read_from_primary(
+        &mut self,
+        statement: &str,
+        params: &[ParameterValue],
+    ) -> Result<Answer<Rows>, Problem> {
         self.read_by(Plan::Primary(Reason::Asked), statement, params).await
     }
 
-    /// Runs one statement that may write, on the primary, once: whatever may have happened is never repeated.
+    /// Runs one statement that may write, on the primary, once: whatever may have happened is never repeated. Given up
+    /// before its end, it is unknown to the session whether it happened.
     ///
     /// # Errors
     /// They say what is known. [`Problem::Unavailable`]: nothing was sent. [`Problem::StatementFailed`] and
     /// [`Problem::RolledBack`]: nothing of it is there; the latter may well succeed when it is repeated.
     /// [`Problem::PrimaryReadOnly`]: the primary takes no writes now. [`Problem::OutcomeUnknown`]: it happened or it did
-    /// not, and until that is final the session reads from the primary.
-    pub async fn write(&self, statement: &str, params: &[ParameterValue]) -> Result<Answer<Rows>, Problem> {
+    /// not, and until that is final the session reads from the primary. An error of
+    /// `CALL` and `DO` is one of these: what they have committed before it is there.
+    pub async fn write(&mut self, statement: &str, params: &[ParameterValue]) -> Result<Answer<Rows>, Problem> {
         self.write_after(Vec::new(), Reason::Write, statement, params).await
     }
 
@@ -100,7 +117,11 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::write`], and [`Problem::UnusableRow`] where a column does not fit.
-    pub async fn query_as<T: FromRow>(&self, statement: &str, params: &[ParameterValue]) -> Result<Vec<T>, Problem> {
+    pub async fn query_as<T: FromRow>(
+        &mut self,
+        statement: &str,
+        params: &[ParameterValue],
+    ) -> Result<Vec<T>, Problem> {
         Ok(self.write(statement, params).await?.value.to_vec()?)
     }
 
@@ -141,8 +162,7 @@ impl Session {
                 Scope::Primary
             }
             Plan::Same(kind, connection) => {
-                // It may have gone since: leave time for the primary.
-                match within(halfway_to(self.end), query(&connection)).await {
+                match self.on_same(kind, query(&connection)).await {
                     Ok((value, _)) => return Ok(Answer { value, kind, reason: Reason::SameSession, tried }),
                     Err(failure) => {
                         connection.poison();
@@ -178,6 +198,23 @@ impl Session {
                 tried.append(&mut no_answer.tried);
                 self.refused(tried, statement, params).await
             }
+        }
+    }
+
+    /// The result of a statement where the session has read before, for as long as that answers: it may have gone since.
+    async fn on_same<T>(
+        &self,
+        kind: CandidateKind,
+        statement: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let reader = self.database.reader();
+        let target = reader.targets.iter().find(|target| target.candidate.kind == kind).unwrap_or(reader.primary());
+        let silence = self.end.saturating_duration_since(Instant::now()).min(self.database.config().deadline / 4);
+        let time = Time { end: self.end, silence, place: Place::Other };
+        match target.while_it_answers(statement, time, None).await {
+            Ok(value) => Ok(value),
+            Err(Stop::Failed(failure)) => Err(failure),
+            Err(Stop::HeldUp) => Err(Failure::TimedOut),
         }
     }
 

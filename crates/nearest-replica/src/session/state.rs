@@ -19,6 +19,8 @@ pub(super) struct State {
     /// Where it has read or written since.
     pub(super) seen: Seen,
     pub(super) wrote: bool,
+    /// What the database that its reads are from was found to have.
+    pub(super) arrived: Option<Position>,
 }
 
 /// Where a session has been.

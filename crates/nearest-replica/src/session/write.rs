@@ -7,6 +7,7 @@ use crate::problem::Problem;
 use crate::rules::candidates::CandidateKind;
 use crate::rules::failure::Failure;
 use crate::rules::reason::Reason;
+use crate::rules::statement::transaction::may_commit_in_parts;
 use crate::rules::write::Outcome;
 use crate::spin::postgres::{Connection, ParameterValue, Rows};
 use crate::write::{open, within};
@@ -29,15 +30,30 @@ impl Session {
         self.release();
         let opened = open(&self.database.reader().write_url, self.end).await;
         let connection = opened.map_err(|failure| self.not_sent(failure, &tried))?;
-        match within(self.end, connection.query(statement, params)).await {
+        match self.sent(within(self.end, connection.query(statement, params))).await {
             Ok(value) => {
                 self.has_written(Some(connection));
                 let answer = Answer { value, kind: CandidateKind::Configured, reason, tried };
                 self.database.log_fallback(&answer, None, self.began);
                 Ok(answer)
             }
+            Err(failure) if may_commit_in_parts(statement) => Err(self.failed_in_parts(failure, &tried)),
             Err(failure) => Err(self.failed(failure, &tried)),
         }
+    }
+
+    /// The result of what was sent to be written. Given up before that is there, it may happen all the same.
+    pub(crate) async fn sent<T>(&self, result: impl Future<Output = T>) -> T {
+        let guard = UnknownOnDrop(Some(self));
+        let result = result.await;
+        guard.disarm();
+        result
+    }
+
+    /// It happened, it did not, or it still may.
+    fn is_unknown(&self) {
+        self.has_written(None);
+        self.state.borrow_mut().bookmark = until(until_final(self.database.config()));
     }
 
     /// After a write, or one that may have happened.
@@ -56,16 +72,44 @@ impl Session {
     pub(crate) fn failed(&self, failure: Failure, tried: &[Attempt]) -> Problem {
         let outcome = Outcome::after(&failure);
         if outcome == Outcome::Unknown {
-            self.has_written(None);
-            self.state.borrow_mut().bookmark = until(until_final(self.database.config()));
+            self.is_unknown();
         }
         let problem = Problem::of_write(outcome, NoAnswer { tried: and(tried, failure) });
         self.log(&problem);
         problem
     }
 
+    /// What is known about a write that has failed, and may have committed a part of itself before: if it has come to its
+    /// end, that is there now.
+    fn failed_in_parts(&self, failure: Failure, tried: &[Attempt]) -> Problem {
+        match Outcome::after(&failure) {
+            Outcome::Unknown | Outcome::NotSent => return self.failed(failure, tried),
+            Outcome::RolledBack { .. } | Outcome::ReadOnly => self.has_written(None),
+        }
+        let problem = Problem::of_write(Outcome::Unknown, NoAnswer { tried: and(tried, failure) });
+        self.log(&problem);
+        problem
+    }
+
     pub(crate) fn log(&self, problem: &Problem) {
         self.database.log_problem(problem, self.began);
+    }
+}
+
+/// A write that is given up may still happen.
+struct UnknownOnDrop<'a>(Option<&'a Session>);
+
+impl UnknownOnDrop<'_> {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for UnknownOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.0 {
+            session.is_unknown();
+        }
     }
 }
 

@@ -30,26 +30,41 @@ pub struct Transaction {
 
 impl Session {
     /// Runs several statements on the primary as one: all of them, or nothing. `run` is run once; where it returns an
-    /// error, or a statement in it has failed, everything is rolled back.
+    /// error, or a statement in it has failed, everything is rolled back. Given up during its COMMIT, it is unknown to the
+    /// session whether it happened.
+    ///
+    /// The session is borrowed meanwhile, so that no transaction is nested in it: each holds a connection, and where many
+    /// wait for a second one, none is left for any of them. Two sessions of one request can do that to each other all the
+    /// same.
+    ///
+    /// ```compile_fail,E0501
+    /// # use nearest_replica::{Problem, Session};
+    /// async fn nested(session: &mut Session) -> Result<(), Problem> {
+    ///     session.transaction(async |_| session.transaction(async |_| Ok(())).await).await
+    /// }
+    /// ```
     ///
     /// # Errors
     /// That of `run`, or as [`Session::write`] for the transaction as a whole: nothing of it is there unless it is
     /// [`Problem::OutcomeUnknown`].
     pub async fn transaction<T>(
-        &self,
-        run: impl AsyncFnOnce(&Transaction) -> Result<T, Problem>,
+        &mut self,
+        run: impl AsyncFnOnce(&mut Transaction) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        let transaction = self.begin().await?;
-        let result = run(&transaction).await;
+        let mut transaction = self.begin().await?;
+        let result = run(&mut transaction).await;
         match (result, transaction.failure()) {
-            (Ok(value), None) => match write::within(self.end, transaction.connection.execute("COMMIT", &[])).await {
-                Ok(_) => {
-                    transaction.guard.disarm();
-                    self.has_written(Some(transaction.connection.clone()));
-                    Ok(value)
+            (Ok(value), None) => {
+                let commit = write::within(self.end, transaction.connection.execute("COMMIT", &[]));
+                match self.sent(commit).await {
+                    Ok(_) => {
+                        transaction.guard.disarm();
+                        self.has_written(Some(transaction.connection.clone()));
+                        Ok(value)
+                    }
+                    Err(failure) => Err(self.failed(failure, &[])),
                 }
-                Err(failure) => Err(self.failed(failure, &[])),
-            },
+            }
             // The app went on all the same.
             (Ok(_), Some(failure)) => {
                 transaction.roll_back().await;
@@ -80,12 +95,12 @@ impl Transaction {
         Self { connection, end, failed: RefCell::new(None), open: Cell::new(0), guard }
     }
 
-    /// Runs one statement in the transaction.
+    /// Runs one statement in the transaction. Statements run in the order of the calls: two at once do not compile.
     ///
     /// # Errors
     /// After any error nothing of the transaction will be there: [`Problem::RolledBack`] where repeating it may help,
     /// [`Problem::PrimaryReadOnly`], otherwise [`Problem::StatementFailed`].
-    pub async fn query(&self, statement: &str, params: &[ParameterValue]) -> Result<Rows, Problem> {
+    pub async fn query(&mut self, statement: &str, params: &[ParameterValue]) -> Result<Rows, Problem> {
         if let Some(failure) = &*self.failed.borrow() {
             return Err(problem_of(failure.clone()));
         }
@@ -93,16 +108,20 @@ impl Transaction {
         let rows = write::within(self.end, self.connection.query(statement, params)).await;
         self.open.set(self.open.get() - 1);
         rows.map_err(|failure| {
-            self.failed.replace(Some(failure.clone()));
-            problem_of(failure)
+            // Those after the first say no more than that there was one.
+            problem_of(self.failed.borrow_mut().get_or_insert(failure).clone())
         })
     }
 
-    /// The same, with the rows as a type of the app.
+    /// Runs one statement in the transaction, and gives its rows as a type of the app.
     ///
     /// # Errors
     /// As [`Transaction::query`], and [`Problem::UnusableRow`] where a column does not fit.
-    pub async fn query_as<T: FromRow>(&self, statement: &str, params: &[ParameterValue]) -> Result<Vec<T>, Problem> {
+    pub async fn query_as<T: FromRow>(
+        &mut self,
+        statement: &str,
+        params: &[ParameterValue],
+    ) -> Result<Vec<T>, Problem> {
         Ok(self.query(statement, params).await?.to_vec()?)
     }
 

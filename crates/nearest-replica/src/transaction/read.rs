@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use super::Transaction;
 use super::begin::begin;
-use crate::instance::target::Target;
+use crate::instance::target::{Stop, Target, Time};
 use crate::outcome::Answer;
 use crate::problem::Problem;
 use crate::read::for_transactions;
-use crate::rules::budget::Place;
+use crate::rules::failure::Failure;
 use crate::session::Session;
 use crate::spin::postgres::Connection;
 use crate::write::within;
@@ -24,20 +24,26 @@ impl Session {
     /// That of `run` where no statement has failed; else as [`Session::read`]. A statement that writes is
     /// [`Problem::StatementFailed`] (25006).
     pub async fn read_transaction<T>(
-        &self,
-        run: impl AsyncFn(&Transaction) -> Result<T, Problem>,
+        &mut self,
+        run: impl AsyncFn(&mut Transaction) -> Result<T, Problem>,
     ) -> Result<Answer<T>, Problem> {
         let (scope, why, requirement) = self.requirement().await;
         self.release();
         let deadline = self.database().config().deadline;
-        let attempt = async |target: &Target, budget, _: Place| {
-            let end = Instant::now() + budget;
+        let attempt = async |target: &Target, time: Time| {
+            let silent_until = (Instant::now() + time.silence).min(time.end);
             let url = for_transactions(&target.read_url, deadline);
             let may_begin =
                 async |connection: &Connection| self.require(&requirement, target.candidate.kind, connection).await;
-            let open = async || within(end, Connection::open(&url)).await;
-            let transaction = Transaction::new(begin(end, open, may_begin, BEGIN).await?, end);
-            let result = run(&transaction).await;
+            let open = async || within(silent_until, Connection::open(&url)).await;
+            let mut transaction = Transaction::new(begin(silent_until, open, may_begin, BEGIN).await?, time.end);
+            // However long it takes, as long as the candidate answers others.
+            let result = async { Ok(run(&mut transaction).await) };
+            let result = match target.while_it_answers(result, time, None).await {
+                Ok(result) => result,
+                Err(Stop::Failed(failure)) => return Err(failure),
+                Err(Stop::HeldUp) => return Err(Failure::TimedOut),
+            };
             let failed = transaction.failure();
             transaction.roll_back().await;
             match failed {

@@ -28,6 +28,7 @@ mod lists;
 mod reader;
 #[cfg(test)]
 mod tests;
+pub(crate) mod transaction;
 
 use std::fmt;
 
