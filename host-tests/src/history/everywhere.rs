@@ -47,7 +47,8 @@ pub async fn serve_everywhere(host: &Host, behind: Behind) -> Result<Regions> {
 /// When something cannot be brought about or mended, and when too little has happened.
 pub async fn guests_everywhere(regions: Regions, seed: u64, length: Duration) -> Result<(Summary, Vec<Violation>)> {
     let drive = Drive::guests(&regions, seed);
-    let (calls, disturbed) = drive.run(disturb(&regions, length, StdRng::seed_from_u64(seed))).await;
+    let disturbed = regions.while_connections_end(disturb(&regions, length, StdRng::seed_from_u64(seed)));
+    let (calls, disturbed) = drive.run(disturbed).await;
     disturbed?;
     let cluster = regions.close();
     let end = State::of_the_book(cluster.primary()).await?;

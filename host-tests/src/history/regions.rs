@@ -3,9 +3,12 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures::future::{Either, select};
+use tokio::time::timeout;
 
 use super::book::make_book;
 use super::state::make_tables;
@@ -19,6 +22,13 @@ use crate::wait::eventually;
 
 /// Where there are replicas.
 pub(super) const REPLICAS: [&str; 2] = ["fra", "syd"];
+
+/// Where another one is, the nearest for all of them after their own. It always lags.
+const LAGGING: &str = "ams";
+const LAG: &str = "400ms";
+
+/// Between two times that connections are ended.
+const BETWEEN_ENDS: Duration = Duration::from_millis(40);
 
 /// A region, and where its Machine listens.
 pub type Address = (String, SocketAddr);
@@ -45,15 +55,17 @@ struct Place {
 }
 
 impl Place {
+    /// With the nearest other replica, where there is one; a real Spin has no names for that.
     async fn start(
         region: &'static str,
         cluster: &Cluster,
+        nearest: Option<SocketAddr>,
         serve: impl AsyncFnOnce(Routes) -> Result<(Machine, Option<PrivateNetwork>)>,
     ) -> Result<Self> {
         let primary = FaultProxy::before(cluster.primary().address()).await?;
         let local = FaultProxy::before(cluster.server(region).address()).await?;
         let private = vec![(region.to_owned(), local.address())];
-        let routes = Routes { configured: primary.address(), local: local.address(), nearest: None, private };
+        let routes = Routes { configured: primary.address(), local: local.address(), nearest, private };
         let (machine, network) = serve(routes).await?;
         Ok(Self { region, machine, _network: network, primary, local })
     }
@@ -70,7 +82,7 @@ impl Regions {
         let mut places = Vec::new();
         for region in REPLICAS.into_iter().chain([PRIMARY]) {
             let serve = async |routes: Routes| Ok((serve_guest(region, &routes, host).await?, None));
-            places.push(Place::start(region, &cluster, serve).await?);
+            places.push(Place::start(region, &cluster, None, serve).await?);
         }
         Self::ready(cluster, places).await
     }
@@ -81,14 +93,13 @@ impl Regions {
     /// # Errors
     /// When a part of it does not start.
     pub async fn with_guestbook(host: &Host, manifest: &Path) -> Result<Self> {
-        let cluster = Cluster::start(&REPLICAS).await?;
-        make_book(cluster.primary()).await?;
+        let cluster = with_a_lagging_replica().await?;
         let serve = async |routes: Routes| {
             let (setup, network) = on_private_network("fra", USER, &routes, host).await?;
             let setup = Setup { manifest: Some(manifest.to_owned()), ..setup };
             Ok((Machine::start(host, setup).await?, network))
         };
-        let fra = Place::start("fra", &cluster, serve).await?;
+        let fra = Place::start("fra", &cluster, Some(cluster.server(LAGGING).address()), serve).await?;
         Self::ready(cluster, vec![fra]).await
     }
 
@@ -98,8 +109,8 @@ impl Regions {
     /// # Errors
     /// When a part of it does not start.
     pub async fn behind_fly(host: &Host, manifest: &Path, distances: Distances) -> Result<Self> {
-        let cluster = Cluster::start(&REPLICAS).await?;
-        make_book(cluster.primary()).await?;
+        let cluster = with_a_lagging_replica().await?;
+        let nearest = Some(cluster.server(LAGGING).address());
         let fly = Fly::new(Settings { give_up_after: Duration::from_millis(300), ..distances.into() });
         let (mut places, mut addresses) = (Vec::new(), Vec::new());
         for region in REPLICAS.into_iter().chain([PRIMARY]) {
@@ -107,7 +118,7 @@ impl Regions {
                 let setup = Setup::with_routes(region, USER, &routes, host);
                 Ok((Machine::start(host, Setup { manifest: Some(manifest.to_owned()), ..setup }).await?, None))
             };
-            let place = Place::start(region, &cluster, serve).await?;
+            let place = Place::start(region, &cluster, nearest, serve).await?;
             fly.add_machine(region, place.machine.address())?;
             addresses.push((region.to_owned(), fly.start_edge(region).await?));
             places.push(place);
@@ -161,6 +172,25 @@ impl Regions {
         self.cluster.server(region).resume_replay().await
     }
 
+    /// Runs a script while connections of the app to the replicas end all the time.
+    pub async fn while_connections_end<T>(&self, script: impl Future<Output = T>) -> T {
+        let end_all = "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity \
+                       WHERE application_name LIKE 'nearest-replica%'";
+        let end = async {
+            loop {
+                for region in REPLICAS {
+                    // It may hang, or be down.
+                    let _ = timeout(BETWEEN_ENDS, self.cluster.server(region).ask(end_all)).await;
+                }
+                tokio::time::sleep(BETWEEN_ENDS).await;
+            }
+        };
+        match select(pin!(script), pin!(end)).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right((never, _)) => never,
+        }
+    }
+
     /// Waits until the replicas have replayed what the primary has now.
     ///
     /// # Errors
@@ -189,6 +219,16 @@ impl Regions {
     pub fn close(self) -> Cluster {
         self.cluster
     }
+}
+
+/// A cluster for guests: with a replica more that lags. Nobody has signed the book.
+async fn with_a_lagging_replica() -> Result<Cluster> {
+    let cluster = Cluster::start(&[REPLICAS[0], REPLICAS[1], LAGGING]).await?;
+    make_book(cluster.primary()).await?;
+    let lagging = cluster.server(LAGGING);
+    lagging.ask(&format!("ALTER SYSTEM SET recovery_min_apply_delay = '{LAG}'")).await?;
+    lagging.ask("SELECT pg_reload_conf()").await?;
+    Ok(cluster)
 }
 
 /// A Machine in a region that plays scripts: what a [`Drive`](super::Drive) needs.

@@ -77,7 +77,7 @@ async fn while_everything_goes_wrong(
         tokio::time::sleep(Duration::from_secs(20)).await;
         disturbed
     };
-    let (calls, disturbed) = drive.run(faults).await;
+    let (calls, disturbed) = drive.run(regions.while_connections_end(faults)).await;
     disturbed.unwrap_or_else(|error| panic!("HISTORY_SEED={seed}: {error:#}"));
     let cluster = regions.close();
     let end = State::of_the_book(cluster.primary()).await.unwrap();
@@ -110,7 +110,7 @@ async fn found_while_no_replica_replays(told: &Told) -> (Vec<Violation>, Summary
         // Spin makes a new instance after 128 of them.
         requests(&drive, 1200).await;
     };
-    let (calls, ()) = drive.run(script).await;
+    let (calls, ()) = drive.run(regions.while_connections_end(script)).await;
     let cluster = regions.close();
     let end = State::of_the_book(cluster.primary()).await.unwrap();
     (check_machine(&calls, &end), Summary::of(&calls))

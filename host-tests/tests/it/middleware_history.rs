@@ -33,7 +33,7 @@ pub(crate) async fn found_with_pauses(regions: Regions, pauses: &Pauses) -> (Vec
             requests(&drive, pauses.requests_after).await;
         }
     };
-    let (calls, ()) = drive.run(script).await;
+    let (calls, ()) = drive.run(regions.while_connections_end(script)).await;
     let cluster = regions.close();
     let end = State::of_the_book(cluster.primary()).await.unwrap();
     (check_guests(&calls, &end), Summary::of(&calls))
