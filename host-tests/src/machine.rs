@@ -117,10 +117,7 @@ impl Setup {
     /// A Machine in `region` that reads from `cluster`.
     #[must_use]
     pub fn in_region(region: &str, cluster: &Cluster, host: &Host) -> Self {
-        let here = cluster.servers().find(|server| server.name() == region).unwrap_or(cluster.primary());
-        let private = cluster.servers().map(|server| (server.name().to_owned(), server.address())).collect();
-        let routes = Routes { configured: cluster.primary().address(), local: here.address(), nearest: None, private };
-        Self::with_routes(region, USER, &routes, host)
+        Self::with_routes(region, USER, &Routes::to(cluster, region), host)
     }
 
     /// A Machine in `region` with a private network of the test's own, which logs in as `user`.
@@ -166,6 +163,14 @@ pub struct Routes {
 }
 
 impl Routes {
+    /// Straight to the servers of a cluster, for a Machine in `region`.
+    #[must_use]
+    pub fn to(cluster: &Cluster, region: &str) -> Self {
+        let here = cluster.servers().find(|server| server.name() == region).unwrap_or(cluster.primary());
+        let private = cluster.servers().map(|server| (server.name().to_owned(), server.address())).collect();
+        Self { configured: cluster.primary().address(), local: here.address(), nearest: None, private }
+    }
+
     /// The names of the private network, with their ports and where they lead.
     #[must_use]
     pub fn private_names(&self) -> Vec<(String, u16, SocketAddr)> {

@@ -4,6 +4,7 @@
 //! instance of it serves several.
 
 use std::cell::Cell;
+use std::time::Instant;
 
 use futures::future::join;
 use nearest_replica::parts::{Bookmark, Event, LEASE, Minted, Position, STORE_TIMEOUT, new_name, pause, timeout};
@@ -12,12 +13,14 @@ use spin_sdk::key_value::{Error, Store};
 
 use crate::settings::Settings;
 
-/// How often to wait for another instance that is just telling it something.
+/// How often to look again where other instances are telling it something.
 const MOST: usize = 10;
 
 thread_local! {
     /// What the adapter's reads are not older than, by what this instance has told or been told.
     static COVERED: Cell<Option<Position>> = const { Cell::new(None) };
+    /// Whether the adapter looks for what was seen.
+    static LOOKS: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Settings {
@@ -27,11 +30,13 @@ impl Settings {
     /// # Errors
     /// [`Problem::Behind`] where it cannot be told.
     pub(crate) async fn tell_to_ask_the_primary(&self) -> Result<(), Problem> {
-        let Some(store) = self.opened().await else { return Err(untold()) };
-        let told = in_time(store.set(Event::Seen.key(), new_name())).await;
-        told.ok_or_else(untold)?;
-        pause(LEASE).await;
-        Ok(())
+        let store = self.opened().await.ok_or_else(untold)?;
+        for _ in 0..MOST {
+            if self.put_down(&store, async |_| {}).await.ok_or_else(untold)? {
+                return Ok(());
+            }
+        }
+        Err(untold())
     }
 
     /// Returns when the adapter's reads see what the session has seen, whose position a replica here has: on each connection
@@ -47,57 +52,63 @@ impl Settings {
         }
         let store = self.opened().await.ok_or_else(untold)?;
         let minted_key = Event::Seen.minted_key(&self.database.config().database_url);
-        let mut is_told = false;
+        // What counts is what two looks have found that are a lease apart: by then every instance goes by it, and nobody
+        // puts down anything that is older.
+        let mut last = None;
         for attempt in 0..MOST {
+            let began = Instant::now();
             let told = Told::of(&store, &minted_key).await.ok_or_else(untold)?;
-            match told {
-                Told::At(position) if position.covers(seen) => {
-                    if !is_told {
-                        // An instance may have asked the store a moment before that was there.
-                        pause(LEASE).await;
-                    }
-                    COVERED.set(Some(position));
-                    return Ok(());
-                }
-                // Most often it is enough.
-                Told::Something if attempt + 1 < MOST => pause(LEASE).await,
-                Told::Nothing | Told::At(_) | Told::Something => {
-                    is_told = true;
-                    let name = new_name();
-                    in_time(store.set(Event::Seen.key(), name.clone())).await.ok_or_else(untold)?;
-                    let mint = self.mint(session, seen, told, &store, &minted_key, &name);
-                    if let (None, ()) = join(mint, pause(LEASE)).await {
-                        // The adapter asks the primary.
-                        return Ok(());
-                    }
-                }
+            let covers = matches!(told.position, Some(position) if position.covers(seen));
+            if covers && last == told.name {
+                COVERED.set(told.position);
+                return Ok(());
+            }
+            // Another instance is just telling it something, most often enough.
+            let is_under_way = told.name.is_some() && told.position.is_none() && attempt + 1 < MOST;
+            if covers || is_under_way {
+                last = told.name;
+                pause(LEASE).await;
+                continue;
+            }
+            let mint = async |name: String| {
+                // What was told since we looked is lost: only who was quick knows that nobody has relied on it yet.
+                let was_quick = began.elapsed() < LEASE;
+                let here = session.position_where_it_arrived().await.filter(|here| here.covers(seen))?;
+                let position = match (&told.name, told.position) {
+                    _ if !was_quick => return None,
+                    (None, _) => here,
+                    (Some(_), Some(before)) if here.covers(before) => here,
+                    (Some(_), Some(before)) if before.covers(here) => before,
+                    // The adapter asks the primary.
+                    (Some(_), Some(_) | None) => return None,
+                };
+                let minted = Minted::after(&name, Bookmark::At(position)).to_string();
+                in_time(store.set(&minted_key, minted)).await.map(|()| position)
+            };
+            let mut minted = None;
+            let is_ours = self.put_down(&store, async |name| minted = mint(name).await).await.ok_or_else(untold)?;
+            if is_ours {
+                COVERED.set(minted.or(COVERED.get()));
+                return Ok(());
             }
         }
-        self.tell_to_ask_the_primary().await
+        Err(untold())
     }
 
-    /// Notes how far the replica is that was asked, after what the adapter is told by this name; nothing where the adapter is
-    /// to ask the primary. Whatever it was told before has been replayed on that replica by now, or was on another one, and
-    /// is in what stood there `before`: unless another instance has told it that between our look and our name, which it
-    /// then finds out.
-    async fn mint(
-        &self,
-        session: &Session,
-        seen: Position,
-        before: Told,
-        store: &Store,
-        minted_key: &str,
-        name: &str,
-    ) -> Option<()> {
-        let here = session.position_where_it_arrived().await.filter(|here| here.covers(seen))?;
-        let position = match before {
-            Told::Nothing => here,
-            Told::At(before) if here.covers(before) => here,
-            Told::At(before) if before.covers(here) => before,
-            Told::At(_) | Told::Something => return None,
-        };
-        let text = Minted::after(name, Bookmark::At(position)).to_string();
-        in_time(store.set(minted_key, text)).await
+    /// Gives what was seen a name, and does something `beside` that as soon as it is there. Says whether it is still the last
+    /// one when all instances go by it; nothing where the store does not answer.
+    async fn put_down(&self, store: &Store, beside: impl AsyncFnOnce(String)) -> Option<bool> {
+        let name = new_name();
+        in_time(store.set(Event::Seen.key(), name.clone())).await?;
+        // The adapter looks for it where something was written.
+        if !LOOKS.get() {
+            if in_time(store.get(Event::Written.key())).await?.is_none() {
+                in_time(store.set(Event::Written.key(), new_name())).await?;
+            }
+            LOOKS.set(true);
+        }
+        join(beside(name.clone()), pause(LEASE)).await;
+        Some(in_time(store.get(Event::Seen.key())).await?.as_deref() == Some(name.as_bytes()))
     }
 
     async fn opened(&self) -> Option<Store> {
@@ -106,24 +117,24 @@ impl Settings {
 }
 
 /// What the adapter has been told last.
-#[derive(Clone, Copy)]
-enum Told {
-    Nothing,
-    At(Position),
-    /// It has to ask the primary how far that is, or is just being told.
-    Something,
+struct Told {
+    name: Option<String>,
+    /// Nothing where it has to ask the primary how far that is, or is just being told.
+    position: Option<Position>,
 }
 
 impl Told {
     async fn of(store: &Store, minted_key: &str) -> Option<Self> {
-        let Some(name) = in_time(store.get(Event::Seen.key())).await? else { return Some(Self::Nothing) };
-        let minted = in_time(store.get(minted_key)).await?.unwrap_or_default();
-        let minted = Minted::parse(&String::from_utf8_lossy(&minted));
-        let minted = minted.filter(|minted| minted.is_after(&String::from_utf8_lossy(&name)));
-        Some(match minted.map(|minted| minted.bookmark) {
-            Some(Bookmark::At(position)) => Self::At(position),
-            Some(Bookmark::Nothing | Bookmark::Primary | Bookmark::Until(_)) | None => Self::Something,
-        })
+        let text = |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let Some(name) = text(in_time(store.get(Event::Seen.key())).await?) else {
+            return Some(Self { name: None, position: None });
+        };
+        let minted = text(in_time(store.get(minted_key)).await?).as_deref().and_then(Minted::parse);
+        let position = minted.filter(|minted| minted.is_after(&name)).and_then(|minted| match minted.bookmark {
+            Bookmark::At(position) => Some(position),
+            Bookmark::Nothing | Bookmark::Primary | Bookmark::Until(_) => None,
+        });
+        Some(Self { name: Some(name), position })
     }
 }
 

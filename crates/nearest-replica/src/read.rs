@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::instance::signal::spawn_detached;
-use crate::instance::target::{Target, Time};
+use crate::instance::target::{Looking, Target, Time};
 use crate::instance::timer::timeout;
 use crate::log;
 use crate::outcome::{Answer, Attempt, NoAnswer};
@@ -124,7 +124,8 @@ impl Reader {
         let mut tried: Vec<Attempt> = Vec::new();
         let mut scope = scope;
         for (position, &target) in order.iter().enumerate() {
-            let left = end.saturating_duration_since(Instant::now());
+            let began = Instant::now();
+            let left = end.saturating_duration_since(began);
             let kind = target.candidate.kind;
             if scope == Scope::Primary && kind != CandidateKind::Configured {
                 continue;
@@ -138,7 +139,7 @@ impl Reader {
             }
             let place = Place::of(position, main, count);
             let silence = place.time(left, self.config.deadline);
-            match attempt(target, Time { end, silence, place }).await {
+            match attempt(target, Time { began, end, silence, place }).await {
                 Ok(value) => {
                     target.breaker.record_success().await;
                     let is_first = std::ptr::eq(target, &self.targets[0]);
@@ -222,12 +223,12 @@ impl Reader {
     /// Sees in the background whether a candidate is there that has lost a connection.
     async fn look_at(self: &Rc<Self>, target: &Target) {
         let index = self.targets.iter().position(|known| std::ptr::eq(known, target));
-        let (Some(index), false) = (index, target.is_looked_at.replace(true)) else { return };
+        let (Some(index), Some(looking)) = (index, Looking::begin(&target.is_looked_at)) else { return };
         let reader = Rc::clone(self);
         spawn_detached(async move {
             let target = &reader.targets[index];
             let answers = reader.answers(target).await;
-            target.is_looked_at.set(false);
+            drop(looking);
             if !answers {
                 target.breaker.record_failure().await;
             }

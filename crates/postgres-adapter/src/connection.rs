@@ -17,7 +17,7 @@ use crate::floor::{Needed, Unminted};
 use crate::host::{Address, Host};
 use crate::mint::mint;
 use crate::statements::{Runs, decide};
-use crate::transaction::OpenTransaction;
+use crate::transaction::{Ending, OpenTransaction};
 use crate::turns::Turns;
 use crate::written::Written;
 
@@ -71,7 +71,7 @@ pub(crate) struct After {
     /// It may have written.
     written: Option<Written>,
     /// It ends this.
-    transaction: Option<OpenTransaction>,
+    transaction: Option<Ending>,
 }
 
 /// Why a read is not answered by a replica.
@@ -133,7 +133,7 @@ impl Connection {
                 Host::Blocking => drop(mint(host, &connection, &replicas.floor, &after).await),
             }
         }
-        if decision.transaction == Transaction::Begins && decision.runs != Runs::Anywhere {
+        if decision.transaction == Transaction::Begins {
             self.transaction.begins(host, &connection).await;
         }
         let written = database.writes.as_ref().filter(|_| decision.writes()).map(|writes| {
@@ -141,7 +141,7 @@ impl Connection {
             Written::may_be(host, writes.clone(), database.replicas.clone(), in_parts)
         });
         let ends = decision.transaction == Transaction::Ends;
-        let after = After { written, transaction: ends.then(|| self.transaction.clone()) };
+        let after = After { written, transaction: ends.then(|| self.transaction.ending()) };
         let result = run(&connection, Server::Primary).await;
         drop(turn);
         match result {

@@ -10,7 +10,6 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use futures::future::join;
 use nearest_replica::DatabaseUrl;
 use nearest_replica::parts::{
     Bookmark, Event, LEASE, Minted, Position, STORE_TIMEOUT, UNTIL_FINAL, WITHOUT_POSITIONS, new_name, now,
@@ -20,7 +19,7 @@ use crate::host::{Host, NoStore};
 
 const UNCERTAIN: &str = "nearest-replica/floor/uncertain";
 
-/// By how much two instances may differ in when they say that something is uncertain: as long as they may wait for the store.
+/// By how much an instance may be late with what it says of a write that may still happen: more than it waits for the store.
 const SLACK: Duration = Duration::from_secs(1);
 
 /// Between two attempts to have the store take a write.
@@ -139,21 +138,18 @@ impl Writes {
         let _ = self.save(host, STORE_TIMEOUT).await;
     }
 
-    /// Has the store take what it has not taken.
+    /// Has the store take what it has not taken: under a new name each time, for an attempt that had failed may have been
+    /// taken after all, and what was minted after it may be old by now.
     async fn save(&self, host: Host, limit: Duration) -> Result<(), NoStore> {
         let Some(store) = &self.store else { return Ok(()) };
         let Local { written, uncertain_until, unsaved } = LOCAL.with_borrow(Clone::clone);
         if unsaved.uncertain {
-            // What another instance has put there counts for longer, unless nobody would write it: the clock was set.
-            let known = host.get(store, UNCERTAIN).await?.and_then(|until| until.parse::<u64>().ok());
-            let latest = now().timestamp.after(UNTIL_FINAL + SLACK).0;
-            if known.is_none_or(|known| known < uncertain_until || known > latest) {
-                host.set(store, UNCERTAIN, uncertain_until.to_string(), limit).await?;
-            }
+            let until = now().timestamp.after(UNTIL_FINAL + SLACK).0;
+            host.set(store, UNCERTAIN, until.to_string(), limit.min(STORE_TIMEOUT)).await?;
             LOCAL.with_borrow_mut(|local| local.unsaved.uncertain = local.uncertain_until != uncertain_until);
         }
         if unsaved.written {
-            host.set(store, Event::Written.key(), written.clone().unwrap_or_default(), limit).await?;
+            host.set(store, Event::Written.key(), new_name(), limit).await?;
             // A write that came meanwhile sees for itself.
             LOCAL.with_borrow_mut(|local| local.unsaved.written = local.written != written);
         }
@@ -176,8 +172,9 @@ impl Writes {
         if let Some((_, last)) = leased {
             return Ok(last);
         }
-        let (seen, written) = join(host.get(store, Event::Seen.key()), host.get(store, Event::Written.key())).await;
-        let (seen, written) = (seen?, written?);
+        // Where nothing was written, the one question is all that a read costs: whoever has seen something sees to that.
+        let written = host.get(store, Event::Written.key()).await?;
+        let seen = if written.is_some() { host.get(store, Event::Seen.key()).await? } else { None };
         let uncertain = if written.is_some() { host.get(store, UNCERTAIN).await? } else { None };
         let uncertain_until = uncertain.and_then(|until| until.parse().ok()).unwrap_or_default();
         let last = Last { written, uncertain_until, seen };
@@ -247,12 +244,17 @@ impl Floor {
             Some(position) => Bookmark::At(position),
             None => Bookmark::Until(now().timestamp.after(WITHOUT_POSITIONS).0),
         };
+        let store = self.writes.store.as_deref();
         for (record, name) in [(&self.written, &after.written), (&self.seen, &after.seen)] {
             let Some(name) = name else { continue };
+            // The middleware may have been faster, and what it has found on a replica is enough.
+            if let Ok(Some(Minted { bookmark: Bookmark::At(_), .. })) = record.minted_after(host, store, name).await {
+                continue;
+            }
             let minted = Minted::after(name, bookmark);
             let text = minted.to_string();
             record.minted.replace(Some(minted));
-            if let Some(store) = &self.writes.store {
+            if let Some(store) = store {
                 // Where it is not there, others mint for themselves.
                 let _ = host.set(store, &record.key, text, STORE_TIMEOUT).await;
             }

@@ -1,11 +1,16 @@
 //! The adapter: statements that an app begins at once on one connection are handed on in the order of the calls, on that one
 //! connection, and no other request's write goes into their transactions.
 
+use std::time::Duration;
+
 use futures::future::join_all;
+use host_tests::fault::{Fault, FaultProxy};
+use host_tests::machine::{Routes, Setup};
+use host_tests::postgres::USER;
 use host_tests::wait::eventually;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::adapted::{Adapted, App, Outcome, PLACE, VERSIONS, add, at_once, does, on, run};
 use crate::adapter_differential::seed;
@@ -89,6 +94,31 @@ async fn a_transaction_that_an_app_leaves_open_is_rolled_back() {
     }
     let notes = adapted.primary().ask("SELECT count(*) || ' ' || count(*) FILTER (WHERE note LIKE '%left') FROM notes");
     assert_eq!(notes.await.unwrap(), "32 0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_begin_that_is_given_up_leaves_no_transaction_open() {
+    let adapted = Adapted::new().await;
+    let link = FaultProxy::before(adapted.primary().address()).await.unwrap();
+    let routes = Routes { configured: link.address(), ..Routes::to(&adapted.cluster, "sjc") };
+    let setup = Setup::with_routes("sjc", USER, &routes, &adapted.host);
+    let machine = adapted.start(Setup { manifest: Some(App::WithAdapter.manifest()), ..setup }).await;
+    assert_all_succeed(&run(&machine, "4.2.0", &[add(0, "first")]).await);
+    // Two round trips of 60 ms, behind one for the connection: whatever the moment, also between the second and its answer.
+    link.set(Fault::Delay(Duration::from_millis(30)));
+    let mut given_up = 0;
+    for ms in (20..260).step_by(10) {
+        let begin = json!({ "statement": "BEGIN", "execute": true, "give_up_ms": ms, "close": true });
+        let outcomes = run(&machine, "4.2.0", &[begin, add(1, &format!("plain {ms}"))]).await;
+        given_up += usize::from(outcomes[0].error.is_some());
+        assert_eq!((outcomes[1].count, &outcomes[1].error), (1, &None), "{ms} ms");
+        let closed = eventually(DEADLINE, "no transaction to be open", async || {
+            (adapted.primary().ask(LEFT_OPEN).await.ok()? == "0").then_some(())
+        });
+        closed.await.unwrap_or_else(|error| panic!("given up after {ms} ms: {error:#}"));
+    }
+    assert!(given_up >= 10, "{given_up} were given up");
+    assert_eq!(adapted.primary().ask("SELECT count(*)::text FROM notes").await.unwrap(), "25");
 }
 
 #[tokio::test(flavor = "multi_thread")]

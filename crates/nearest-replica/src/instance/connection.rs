@@ -8,15 +8,14 @@
 //! that: those who wait behind it, and those who come, get another one.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use super::signal::{self, Notifier, spawn_detached};
-use super::timer::{Asked, keep_while, timeout, timeout_at};
+use super::timer::{Asked, keep_while, tick_every, timeout, timeout_at};
 use crate::rules::database_url::DatabaseUrl;
 use crate::rules::failure::Failure;
-use crate::spin::postgres::Connection;
+use crate::spin::postgres::{Connection, Statement};
 
 /// A checkout that is faster than this did not wait for others, even on a busy machine.
 const FAST_CHECKOUT: Duration = Duration::from_millis(10);
@@ -31,55 +30,50 @@ const LONGEST: Duration = Duration::from_millis(2_500);
 /// How long an open may go on that nobody waits for any more, so that it ends where nothing ever answers.
 const LATE_OPEN: Duration = Duration::from_secs(10);
 
-/// After how many ticks without a request the connection goes back.
-const IDLE_TICKS: u32 = 3;
+/// After how long without a request the connection goes back.
+const IDLE: Duration = Duration::from_millis(20);
 
-/// After how long a statement is slow for those behind it, and the same in round trips, where these are longer: a far
-/// database, or a machine that is short of time. A statement is two of them.
+/// After how long a statement is slow for those behind it, and after how many round trips, where these take longer: to a far
+/// database, or on a machine that is short of time. A statement is two of them.
 const SLOW: Duration = Duration::from_millis(8);
 const SLOW_ROUND_TRIPS: u32 = 8;
+/// How many ticks must have seen it: one alone may come late, with its answer behind it.
+const SLOW_TICKS: u32 = 3;
+
+/// How many connections may be under way at once, so that those that never come leave the pool to others.
+const MOST_OPENS: usize = 2;
 
 /// A connection that several requests use at once. It goes back to Spin when the last of them drops it.
 pub(crate) struct Lease {
     connection: Connection,
     /// How long the checkout took.
     checkout: Duration,
+    /// A round trip, as far as that is known.
+    round_trip: Cell<Duration>,
     /// From when on no other request may use it.
     ends: Cell<Instant>,
-    /// At how many ticks in a row no request had come, and none was using it.
-    idle: Cell<u32>,
-    statements: RefCell<Statements>,
+    /// Whether a request has come since the last tick, or was still using it then.
+    used: Cell<bool>,
+    /// Since when it is not.
+    idle_since: Cell<Option<Instant>>,
+    /// The statement that the others wait for.
+    first: Cell<Option<First>>,
     /// Whether a statement on it takes long.
     slow: Cell<bool>,
 }
 
-/// The statements on a connection that have not come to their end, in their order.
-#[derive(Default)]
-struct Statements {
-    numbers: VecDeque<u64>,
-    last: u64,
-    /// The first of them at the last tick, and since when it is.
-    first: Option<(u64, Instant)>,
-}
-
-/// A statement on a shared connection, until it is dropped.
-pub(crate) struct Statement {
-    lease: Rc<Lease>,
+/// The first statement on a connection, as ticks have seen it.
+#[derive(Clone, Copy)]
+struct First {
     number: u64,
+    since: Instant,
+    last: Instant,
+    ticks: u32,
 }
 
 impl Lease {
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
-    }
-
-    /// A statement begins.
-    pub(crate) fn begin(self: &Rc<Self>) -> Statement {
-        let mut statements = self.statements.borrow_mut();
-        statements.last += 1;
-        let number = statements.last;
-        statements.numbers.push_back(number);
-        Statement { lease: Rc::clone(self), number }
     }
 
     fn is_fresh(&self, now: Instant) -> bool {
@@ -88,22 +82,38 @@ impl Lease {
 
     /// Looks at a tick whether a statement takes long.
     fn look(&self, now: Instant) {
-        let mut statements = self.statements.borrow_mut();
-        let first = statements.numbers.front().copied();
-        match statements.first {
-            Some((number, since)) if Some(number) == first => {
-                if now.duration_since(since) >= SLOW.max(self.checkout * SLOW_ROUND_TRIPS) {
-                    self.slow.set(true);
-                }
-            }
-            Some(_) | None => statements.first = first.map(|number| (number, now)),
+        let number = self.connection.first_statement();
+        let first = match self.first.get() {
+            // Others look at the same tick.
+            Some(first) if Some(first.number) == number && first.last == now => first,
+            Some(first) if Some(first.number) == number => First { last: now, ticks: first.ticks + 1, ..first },
+            Some(_) | None => match number {
+                Some(number) => First { number, since: now, last: now, ticks: 1 },
+                None => return self.first.set(None),
+            },
+        };
+        self.first.set(Some(first));
+        if first.ticks >= SLOW_TICKS && now.duration_since(first.since) >= slow(self.round_trip.get()) {
+            self.slow.set(true);
         }
+    }
+
+    /// Says at a tick whether a statement on it waits behind another one that takes long.
+    pub(crate) fn held_up(self: &Rc<Self>, statement: &Rc<Statement>) -> Rc<Asked> {
+        let (lease, statement) = (Rc::downgrade(self), Rc::downgrade(statement));
+        Rc::new(move |now| {
+            let (Some(lease), Some(statement)) = (lease.upgrade(), statement.upgrade()) else { return false };
+            lease.look(now);
+            lease.slow.get() && !statement.is_first()
+        })
     }
 
     /// Keeps the connection for the requests to come, until the lease ends or none has come for some ticks. Not where it had
     /// to be waited for: others are waiting, too. `statement` is how long the first statement on it took.
     pub(crate) async fn keep(self: Rc<Self>, statement: Duration) {
         // A checkout is one round trip, a statement two.
+        self.round_trip.set(self.checkout.min(statement / 2));
+        tick_every(slow(self.round_trip.get()) / 2);
         if self.checkout > FAST_CHECKOUT.max(statement * 3 / 4) {
             return;
         }
@@ -114,35 +124,12 @@ impl Lease {
 
     async fn keep_while_used(self: Rc<Self>) {
         keep_while(move |now| {
-            if Rc::strong_count(&self) > 1 {
-                self.idle.set(0);
-            }
-            let ticks = self.idle.replace(self.idle.get() + 1);
-            self.is_fresh(now) && ticks < IDLE_TICKS
+            let used = self.used.replace(Rc::strong_count(&self) > 1);
+            let since = if used { now } else { self.idle_since.get().unwrap_or(now) };
+            self.idle_since.set(Some(since));
+            self.is_fresh(now) && now.duration_since(since) < IDLE
         })
         .await;
-    }
-}
-
-impl Statement {
-    pub(crate) fn lease(&self) -> &Rc<Lease> {
-        &self.lease
-    }
-
-    /// Says at a tick whether it waits behind a statement that takes long.
-    pub(crate) fn is_held_up(&self) -> Rc<Asked> {
-        let (lease, number) = (Rc::downgrade(&self.lease), self.number);
-        Rc::new(move |now| {
-            let Some(lease) = lease.upgrade() else { return false };
-            lease.look(now);
-            lease.slow.get() && lease.statements.borrow().numbers.front() != Some(&number)
-        })
-    }
-}
-
-impl Drop for Statement {
-    fn drop(&mut self) {
-        self.lease.statements.borrow_mut().numbers.retain(|number| *number != self.number);
     }
 }
 
@@ -162,6 +149,8 @@ pub(crate) struct SharedConnection {
     current: RefCell<Weak<Lease>>,
     /// There while the next connection is opened.
     opening: RefCell<Option<Rc<InFlightOpen>>>,
+    /// How many are opened, also those that nobody waits for any more.
+    under_way: Cell<usize>,
     /// Those who would take the connection of an open that they have waited for in vain.
     waiting_for_late: RefCell<Vec<Notifier>>,
 }
@@ -193,8 +182,8 @@ impl SharedConnection {
         lease: Duration,
         until: Instant,
     ) -> Option<Result<(Rc<Lease>, Origin), Failure>> {
-        let mut origin = Origin::Reused;
         loop {
+            let mut origin = Origin::Reused;
             if let Some(current) = self.usable() {
                 return Some(Ok((current, Origin::Reused)));
             }
@@ -212,7 +201,9 @@ impl SharedConnection {
                 Some(None) => {}
                 None => {
                     // Spin's pool may have handed out a connection on which a statement is stuck.
-                    self.opening.borrow_mut().take_if(|present| Rc::ptr_eq(present, &opening));
+                    if self.under_way.get() < MOST_OPENS {
+                        self.opening.borrow_mut().take_if(|present| Rc::ptr_eq(present, &opening));
+                    }
                     return None;
                 }
             }
@@ -224,6 +215,7 @@ impl SharedConnection {
     async fn open(self: &Rc<Self>, url: DatabaseUrl, lease: Duration) -> Rc<InFlightOpen> {
         let opening = Rc::new(InFlightOpen::default());
         *self.opening.borrow_mut() = Some(Rc::clone(&opening));
+        self.under_way.set(self.under_way.get() + 1);
         let guard = OpenGuard { shared: Rc::clone(self), opening: Rc::clone(&opening) };
         spawn_detached(async move {
             let outcome = timeout(LATE_OPEN, open(url, lease)).await.unwrap_or(Err(Failure::TimedOut));
@@ -247,9 +239,14 @@ impl SharedConnection {
 
     fn usable(&self) -> Option<Rc<Lease>> {
         let current = self.current.borrow().upgrade()?;
-        current.idle.set(0);
+        current.used.set(true);
         current.is_fresh(Instant::now()).then_some(current)
     }
+}
+
+/// When a statement is slow where a round trip takes this long.
+fn slow(round_trip: Duration) -> Duration {
+    SLOW.max(round_trip * SLOW_ROUND_TRIPS)
 }
 
 /// Waits without bound for Spin.
@@ -257,12 +254,15 @@ async fn open(url: DatabaseUrl, lease: Duration) -> Outcome {
     let began = Instant::now();
     let connection = Connection::open(&url).await?;
     let opened = Instant::now();
+    let checkout = opened - began;
     Ok(Rc::new(Lease {
         connection,
-        checkout: opened - began,
+        checkout,
+        round_trip: Cell::new(checkout),
         ends: Cell::new(opened + lease),
-        idle: Cell::new(0),
-        statements: RefCell::default(),
+        used: Cell::new(true),
+        idle_since: Cell::new(None),
+        first: Cell::new(None),
         slow: Cell::new(false),
     }))
 }
@@ -301,6 +301,7 @@ impl OpenGuard {
 
 impl Drop for OpenGuard {
     fn drop(&mut self) {
+        self.shared.under_way.set(self.shared.under_way.get() - 1);
         if self.is_present() {
             self.shared.opening.take();
         } else if let Some(present) = &*self.shared.opening.borrow() {

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 
 use super::breaker::SharedBreaker;
-use super::connection::{Origin, SharedConnection, Statement};
-use super::timer::{Asked, Stopped, halfway_to, timeout_at, unless};
+use super::connection::{Lease, Origin, SharedConnection};
+use super::signal::spawn_detached;
+use super::timer::{Asked, Stopped, timeout, timeout_at, unless};
 use crate::rules::budget::Place;
 use crate::rules::candidates::Candidate;
 use crate::rules::database_url::DatabaseUrl;
@@ -26,13 +27,18 @@ pub(crate) struct Target {
     /// Whether an unexpected role was logged already.
     pub(crate) role_mismatch_logged: Cell<bool>,
     /// Whether somebody is just looking whether it is there.
-    pub(crate) is_looked_at: Cell<bool>,
+    pub(crate) is_looked_at: Rc<Cell<bool>>,
+    /// How often it has answered anything in this instance.
+    answers: Rc<Cell<u64>>,
     shared: Rc<SharedConnection>,
     /// What reads run on takes no writes, on the primary neither: a read may be run again.
     pub(crate) read_url: DatabaseUrl,
     /// For a connection out of another pool than the shared one.
     isolated_url: DatabaseUrl,
 }
+
+/// How long it may take to see whether a candidate is there.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
 /// Which connection a statement runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +59,20 @@ pub(crate) enum Stop {
 /// How long an attempt may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time {
+    /// When it begins.
+    pub(crate) began: Instant,
     /// When the request's own time is over.
     pub(crate) end: Instant,
     /// For how long the candidate may be silent, where others can answer in its stead.
     pub(crate) silence: Duration,
     pub(crate) place: Place,
+}
+
+impl Time {
+    /// Until when the candidate may be silent that has last said something at this time.
+    pub(crate) fn silent_until(self, said: Instant) -> Instant {
+        (said + self.silence).min(self.end)
+    }
 }
 
 impl Target {
@@ -66,7 +81,8 @@ impl Target {
         Self {
             breaker: SharedBreaker::new(&candidate.url),
             role_mismatch_logged: Cell::new(false),
-            is_looked_at: Cell::new(false),
+            is_looked_at: Rc::default(),
+            answers: Rc::default(),
             shared: Rc::default(),
             isolated_url: read_url.clone().with_separate_pool(),
             read_url,
@@ -79,15 +95,17 @@ impl Target {
     pub(crate) async fn attempt<T>(
         &self,
         run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
-        time: Time,
+        mut time: Time,
         lease: Duration,
     ) -> Result<T, Failure> {
-        let silent_until = (Instant::now() + time.silence).min(time.end);
+        let mut silent_until = time.silent_until(time.began);
         let mut retries = time.place.retries();
         let mut connection = Use::Shared;
+        // Where many take long, each would only hold up others on the next connection.
+        let mut may_move = true;
         loop {
             let stop = match connection {
-                Use::Shared => match self.on_shared(run, time, silent_until, lease).await {
+                Use::Shared => match self.on_shared(run, time, silent_until, lease, may_move).await {
                     Ok(Some(result)) => return Ok(result),
                     Ok(None) => {
                         connection = Use::Dedicated;
@@ -95,14 +113,17 @@ impl Target {
                     }
                     Err(stop) => stop,
                 },
-                Use::Dedicated => match self.on_dedicated(run, time, silent_until).await {
+                Use::Dedicated => match self.on_dedicated(run, time, silent_until, may_move).await {
                     Ok(result) => return Ok(result),
                     Err(stop) => stop,
                 },
             };
             match stop {
-                Stop::HeldUp if Instant::now() < time.end => {}
-                Stop::HeldUp => return Err(Failure::TimedOut),
+                Stop::HeldUp => {
+                    may_move = false;
+                    time.began = Instant::now();
+                    silent_until = time.silent_until(time.began);
+                }
                 Stop::Failed(failure) => {
                     let again = Recovery::after(&failure) == Recovery::Retry && retries > 0;
                     if !again || Instant::now() >= silent_until {
@@ -115,43 +136,46 @@ impl Target {
         }
     }
 
-    /// Nothing where there was no connection in time: another one may be had.
+    /// Runs a statement on the shared connection; nothing where that could not be had in time, and another one may be.
     async fn on_shared<T>(
         &self,
         run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
         time: Time,
         silent_until: Instant,
         lease: Duration,
+        may_move: bool,
     ) -> Result<Option<T>, Stop> {
         // Spin's pool may hand out a connection on which a statement is stuck, and waits for it.
-        let acquired = self.shared.acquire(&self.read_url, lease, halfway_to(silent_until)).await;
+        let until = silent_until - time.silence / 2;
+        let acquired = self.shared.acquire(&self.read_url, lease, until).await;
         let Some(acquired) = acquired else { return Ok(None) };
         let (lease, origin) = acquired.map_err(Stop::Failed)?;
-        let statement = lease.begin();
         let began = Instant::now();
-        let result = self.on_lease(run, time, statement).await?;
+        let result = self.on_lease(run, Time { began, ..time }, &lease, may_move).await?;
         if origin == Origin::Opened {
             lease.keep(began.elapsed()).await;
         }
         Ok(Some(result))
     }
 
-    /// On the shared one all the same where its open, given up before, comes first.
+    /// Runs a statement on a connection of its own, or on the shared one where the open of that, given up before, comes first.
     async fn on_dedicated<T>(
         &self,
         run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
         time: Time,
         silent_until: Instant,
+        may_move: bool,
     ) -> Result<T, Stop> {
         let dedicated = async { Connection::open(&self.isolated_url).await.map(Either::Left) };
         let late = async { Ok(Either::Right(self.shared.late().await)) };
         let opened = async { select(pin!(dedicated), pin!(late)).await.factor_first().0 };
         // Also where nobody has polled this request meanwhile.
         let until = silent_until.max(Instant::now() + time.silence / 2).min(time.end);
-        match timeout_at(until, opened).await.unwrap_or(Err(Failure::TimedOut)) {
-            Err(failure) => Err(Stop::Failed(failure)),
-            Ok(Either::Left(connection)) => self.while_it_answers(run(&connection), time, None).await,
-            Ok(Either::Right(lease)) => self.on_lease(run, time, lease.begin()).await,
+        let opened = timeout_at(until, opened).await.unwrap_or(Err(Failure::TimedOut)).map_err(Stop::Failed)?;
+        let time = Time { began: Instant::now(), ..time };
+        match opened {
+            Either::Left(connection) => self.while_it_answers(run(&connection), time, None).await,
+            Either::Right(lease) => self.on_lease(run, time, &lease, may_move).await,
         }
     }
 
@@ -159,12 +183,14 @@ impl Target {
         &self,
         run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
         time: Time,
-        statement: Statement,
+        lease: &Rc<Lease>,
+        may_move: bool,
     ) -> Result<T, Stop> {
-        let connection = statement.lease().connection();
+        let connection = lease.connection();
+        let statement = Rc::new(connection.begin());
         let mut guard = PoisonOnDrop(Some(connection));
-        let held_up = statement.is_held_up();
-        let outcome = self.while_it_answers(run(connection), time, Some(&held_up)).await;
+        let held_up = may_move.then(|| lease.held_up(&statement));
+        let outcome = self.while_it_answers(run(connection), time, held_up.as_ref()).await;
         // Neither to lag nor to wait behind another statement is a fault of the connection.
         if matches!(outcome, Ok(_) | Err(Stop::Failed(Failure::Behind) | Stop::HeldUp)) {
             guard.0 = None;
@@ -184,28 +210,72 @@ impl Target {
         held_up: Option<&Rc<Asked>>,
     ) -> Result<T, Stop> {
         let mut statement = pin!(statement);
+        let mut began = time.began;
         loop {
-            let now = Instant::now();
-            let silent_until = (now + time.silence).min(time.end);
-            let look_at = if time.place.is_last() { time.end } else { now + (silent_until - now) / 2 };
+            let answers = self.answers.get();
+            let silent_until = time.silent_until(began);
+            let look_at = if time.place.is_last() { time.end } else { silent_until - time.silence / 2 };
             match unless(look_at, held_up, statement.as_mut()).await {
-                Ok(result) => return result.map_err(Stop::Failed),
+                Ok(result) => return self.answered(result),
                 Err(Stopped::Early) => return Err(Stop::HeldUp),
                 Err(Stopped::Late) if look_at >= time.end => return Err(Stop::Failed(Failure::TimedOut)),
                 Err(Stopped::Late) => {}
             }
-            let probe = timeout_at(silent_until, self.probe());
-            match select(statement.as_mut(), pin!(probe)).await {
-                Either::Left((result, _)) => return result.map_err(Stop::Failed),
-                Either::Right((Some(Ok(_)), _)) => {}
-                Either::Right((Some(Err(_)) | None, _)) => return Err(Stop::Failed(Failure::TimedOut)),
+            if self.answers.get() == answers {
+                self.look().await;
+                // Also where nobody has polled this request meanwhile.
+                let until = silent_until.max(Instant::now() + time.silence / 2).min(time.end);
+                match unless(until, held_up, statement.as_mut()).await {
+                    Ok(result) => return self.answered(result),
+                    Err(Stopped::Early) => return Err(Stop::HeldUp),
+                    Err(Stopped::Late) if self.answers.get() == answers => {
+                        return Err(Stop::Failed(Failure::TimedOut));
+                    }
+                    Err(Stopped::Late) => {}
+                }
             }
+            began = Instant::now();
         }
+    }
+
+    fn answered<T>(&self, result: Result<T, Failure>) -> Result<T, Stop> {
+        self.answers.set(self.answers.get() + 1);
+        result.map_err(Stop::Failed)
+    }
+
+    /// Looks whether the candidate answers, by a task of its own: one for all who wait for that.
+    async fn look(&self) {
+        let Some(looking) = Looking::begin(&self.is_looked_at) else { return };
+        let (url, answers) = (self.isolated_url.clone(), Rc::clone(&self.answers));
+        spawn_detached(async move {
+            let _looking = looking;
+            let probe = async { role(&Connection::open(&url).await?).await };
+            if let Some(Ok(_)) = timeout(LONGEST_LOOK, probe).await {
+                answers.set(answers.get() + 1);
+            }
+        })
+        .await;
     }
 
     /// The role of the database, on a connection of its own. Waits without bound.
     pub(crate) async fn probe(&self) -> Result<Role, Failure> {
         role(&Connection::open(&self.isolated_url).await?).await
+    }
+}
+
+/// Somebody is just looking whether a candidate is there, until this is dropped.
+pub(crate) struct Looking(Rc<Cell<bool>>);
+
+impl Looking {
+    /// Nothing where somebody else is.
+    pub(crate) fn begin(is_looked_at: &Rc<Cell<bool>>) -> Option<Self> {
+        (!is_looked_at.replace(true)).then(|| Self(Rc::clone(is_looked_at)))
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::ops::RangeInclusive;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -16,13 +17,15 @@ use spin_sdk::time::sleep;
 
 use super::signal::{self, Notified, Notifier, spawn_detached};
 
-/// The longest time between two ticks: how late a sleep may end that was shorter, and a statement see that the one before it
-/// is slow.
-const TICK: Duration = Duration::from_millis(10);
+/// The time between two ticks, at least and at most: how late a sleep may end that was shorter, and a statement see that the
+/// one before it is slow.
+const TICK: RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_millis(25);
 
 #[derive(Default)]
 struct Timer {
     running: Cell<bool>,
+    /// How soon somebody would like the next tick.
+    wanted: Cell<Duration>,
     due: RefCell<Vec<Due>>,
     last_number: Cell<u64>,
     /// The channels of sleeps that are over: as many as there ever were at once.
@@ -86,6 +89,11 @@ impl Drop for Sleep {
     }
 }
 
+/// From now on ticks come about this often.
+pub(crate) fn tick_every(wanted: Duration) {
+    TIMER.with(|timer| timer.wanted.set(wanted));
+}
+
 /// Calls `keep` at each tick until it says `false`.
 pub(crate) async fn keep_while(keep: impl Fn(Instant) -> bool + 'static) {
     TIMER.with(|timer| timer.kept.borrow_mut().push(Box::new(keep)));
@@ -131,7 +139,8 @@ impl Timer {
         if first.is_none() && self.kept.borrow().is_empty() {
             return None;
         }
-        Some(first.map_or(TICK, |first| first.saturating_duration_since(Instant::now()).min(TICK)))
+        let tick = self.wanted.get().clamp(*TICK.start(), *TICK.end());
+        Some(first.map_or(tick, |first| first.saturating_duration_since(Instant::now()).min(tick)))
     }
 
     fn fire_due(&self, now: Instant) {
@@ -179,17 +188,17 @@ pub(crate) async fn unless<T>(
     early: Option<&Rc<Asked>>,
     mut future: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Stopped> {
-    if let Poll::Ready(result) = at_once(future.as_mut()).await {
-        return Ok(result);
+    match at_once(future.as_mut()).await {
+        Poll::Ready(result) => Ok(result),
+        Poll::Pending => unless_ended(end, early, future).await,
     }
-    if Instant::now() < end { unless_ended(end, early, future).await } else { Err(Stopped::Late) }
 }
 
 async fn at_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
-/// [`unless`] for a future that was polled a moment ago, before `end`.
+/// [`unless`] for a future that was polled a moment ago.
 async fn unless_ended<T>(
     end: Instant,
     early: Option<&Rc<Asked>>,

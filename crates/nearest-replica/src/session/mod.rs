@@ -162,7 +162,7 @@ impl Session {
                 Scope::Primary
             }
             Plan::Same(kind, connection) => {
-                match self.on_same(kind, query(&connection)).await {
+                match self.on_same(kind, &connection, query(&connection)).await {
                     Ok((value, _)) => return Ok(Answer { value, kind, reason: Reason::SameSession, tried }),
                     Err(failure) => {
                         connection.poison();
@@ -205,12 +205,15 @@ impl Session {
     async fn on_same<T>(
         &self,
         kind: CandidateKind,
+        connection: &Connection,
         statement: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let reader = self.database.reader();
         let target = reader.targets.iter().find(|target| target.candidate.kind == kind).unwrap_or(reader.primary());
-        let silence = self.end.saturating_duration_since(Instant::now()).min(self.database.config().deadline / 4);
-        let time = Time { end: self.end, silence, place: Place::Other };
+        let (began, end) = (Instant::now(), self.end);
+        let silence = end.saturating_duration_since(began).min(self.database.config().deadline / 4);
+        let time = Time { began, end, silence, place: Place::Other };
+        let _statement = connection.begin();
         match target.while_it_answers(statement, time, None).await {
             Ok(value) => Ok(value),
             Err(Stop::Failed(failure)) => Err(failure),

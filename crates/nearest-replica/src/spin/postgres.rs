@@ -1,6 +1,7 @@
 //! Spin's Postgres interface with our own failures: the only file that touches `spin_sdk::pg`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 #[cfg(test)]
@@ -25,6 +26,27 @@ pub(crate) struct Connection(Rc<Shared>);
 struct Shared {
     connection: pg::Connection,
     poisoned: Cell<bool>,
+    statements: RefCell<VecDeque<u64>>,
+    last_statement: Cell<u64>,
+}
+
+/// A statement on a connection that several may use at once, until it is dropped.
+pub(crate) struct Statement {
+    connection: Connection,
+    number: u64,
+}
+
+impl Statement {
+    /// Whether no other one was begun before and has not come to its end.
+    pub(crate) fn is_first(&self) -> bool {
+        self.connection.first_statement() == Some(self.number)
+    }
+}
+
+impl Drop for Statement {
+    fn drop(&mut self) {
+        self.connection.0.statements.borrow_mut().retain(|number| *number != self.number);
+    }
 }
 
 impl Connection {
@@ -34,13 +56,29 @@ impl Connection {
     /// Spin tells why only as text.
     pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, Failure> {
         let opened = pg::Connection::open(url.expose_secret()).await;
-        let shared = |connection| Self(Rc::new(Shared { connection, poisoned: Cell::new(false) }));
+        let shared = |connection| {
+            let (poisoned, statements, last_statement) = (Cell::new(false), RefCell::default(), Cell::new(0));
+            Self(Rc::new(Shared { connection, poisoned, statements, last_statement }))
+        };
         opened.map(shared).map_err(|error| match error {
             pg::Error::PgError(PgError::ConnectionFailed(text)) => Failure::from_open(&text),
             // Spin could not read `allowed_outbound_hosts`.
             pg::Error::PgError(PgError::Other(text)) => Failure::NotPermitted(text),
             other @ (pg::Error::Decode(_) | pg::Error::PgError(_)) => failure(other),
         })
+    }
+
+    /// A statement begins.
+    pub(crate) fn begin(&self) -> Statement {
+        let number = self.0.last_statement.get() + 1;
+        self.0.last_statement.set(number);
+        self.0.statements.borrow_mut().push_back(number);
+        Statement { connection: self.clone(), number }
+    }
+
+    /// The number of the statement that the others wait for.
+    pub(crate) fn first_statement(&self) -> Option<u64> {
+        self.0.statements.borrow().front().copied()
     }
 
     /// Keeps later requests off this connection: it saw an error or a time-out.

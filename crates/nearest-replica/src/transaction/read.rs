@@ -31,13 +31,14 @@ impl Session {
         self.release();
         let deadline = self.database().config().deadline;
         let attempt = async |target: &Target, time: Time| {
-            let silent_until = (Instant::now() + time.silence).min(time.end);
+            let silent_until = time.silent_until(time.began);
             let url = for_transactions(&target.read_url, deadline);
             let may_begin =
                 async |connection: &Connection| self.require(&requirement, target.candidate.kind, connection).await;
             let open = async || within(silent_until, Connection::open(&url)).await;
             let mut transaction = Transaction::new(begin(silent_until, open, may_begin, BEGIN).await?, time.end);
             // However long it takes, as long as the candidate answers others.
+            let time = Time { began: Instant::now(), ..time };
             let result = async { Ok(run(&mut transaction).await) };
             let result = match target.while_it_answers(result, time, None).await {
                 Ok(result) => result,
