@@ -12,10 +12,10 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use super::signal::{self, Notifier, spawn_detached};
-use super::timer::{Asked, keep_while, tick_every, timeout, timeout_at};
+use super::timer::{EndsEarly, keep_while, tick_every, timeout, timeout_at};
 use crate::rules::database_url::DatabaseUrl;
 use crate::rules::failure::Failure;
-use crate::spin::postgres::{Connection, Statement};
+use crate::spin::postgres::Connection;
 
 /// A checkout that is faster than this did not wait for others, even on a busy machine.
 const FAST_CHECKOUT: Duration = Duration::from_millis(10);
@@ -37,8 +37,9 @@ const IDLE: Duration = Duration::from_millis(20);
 /// database, or on a machine that is short of time. A statement is two of them.
 const SLOW: Duration = Duration::from_millis(8);
 const SLOW_ROUND_TRIPS: u32 = 8;
-/// How many ticks must have seen it: one alone may come late, with its answer behind it.
-const SLOW_TICKS: u32 = 3;
+
+/// When a tick comes late: longer than the longest time between two, and a little.
+const LATE_TICK: Duration = Duration::from_millis(40);
 
 /// How many connections may be under way at once, so that those that never come leave the pool to others.
 const MOST_OPENS: usize = 2;
@@ -46,9 +47,7 @@ const MOST_OPENS: usize = 2;
 /// A connection that several requests use at once. It goes back to Spin when the last of them drops it.
 pub(crate) struct Lease {
     connection: Connection,
-    /// How long the checkout took.
-    checkout: Duration,
-    /// A round trip, as far as that is known.
+    /// A round trip, as far as that is known: how long the checkout took, which may be more.
     round_trip: Cell<Duration>,
     /// From when on no other request may use it.
     ends: Cell<Instant>,
@@ -68,7 +67,6 @@ struct First {
     number: u64,
     since: Instant,
     last: Instant,
-    ticks: u32,
 }
 
 impl Lease {
@@ -85,39 +83,33 @@ impl Lease {
         let number = self.connection.first_statement();
         let first = match self.first.get() {
             // Others look at the same tick.
-            Some(first) if Some(first.number) == number && first.last == now => first,
-            Some(first) if Some(first.number) == number => First { last: now, ticks: first.ticks + 1, ..first },
+            Some(first) if Some(first.number) == number && first.last == now => return,
+            // A tick that is late says nothing: the answer may be behind it.
+            Some(first) if Some(first.number) == number && now.duration_since(first.last) < LATE_TICK => {
+                First { last: now, ..first }
+            }
             Some(_) | None => match number {
-                Some(number) => First { number, since: now, last: now, ticks: 1 },
+                Some(number) => First { number, since: now, last: now },
                 None => return self.first.set(None),
             },
         };
         self.first.set(Some(first));
-        if first.ticks >= SLOW_TICKS && now.duration_since(first.since) >= slow(self.round_trip.get()) {
+        if now.duration_since(first.since) >= slow(self.round_trip.get()) {
             self.slow.set(true);
         }
-    }
-
-    /// Says at a tick whether a statement on it waits behind another one that takes long.
-    pub(crate) fn held_up(self: &Rc<Self>, statement: &Rc<Statement>) -> Rc<Asked> {
-        let (lease, statement) = (Rc::downgrade(self), Rc::downgrade(statement));
-        Rc::new(move |now| {
-            let (Some(lease), Some(statement)) = (lease.upgrade(), statement.upgrade()) else { return false };
-            lease.look(now);
-            lease.slow.get() && !statement.is_first()
-        })
     }
 
     /// Keeps the connection for the requests to come, until the lease ends or none has come for some ticks. Not where it had
     /// to be waited for: others are waiting, too. `statement` is how long the first statement on it took.
     pub(crate) async fn keep(self: Rc<Self>, statement: Duration) {
         // A checkout is one round trip, a statement two.
-        self.round_trip.set(self.checkout.min(statement / 2));
-        tick_every(slow(self.round_trip.get()) / 2);
-        if self.checkout > FAST_CHECKOUT.max(statement * 3 / 4) {
+        let checkout = self.round_trip.get();
+        self.round_trip.set(checkout.min(statement / 2));
+        tick_every(slow(self.round_trip.get()));
+        if checkout > FAST_CHECKOUT.max(statement * 3 / 4) {
             return;
         }
-        let far = Instant::now() + (self.checkout.min(statement) * FAR_ROUND_TRIPS).min(LONGEST);
+        let far = Instant::now() + (checkout.min(statement) * FAR_ROUND_TRIPS).min(LONGEST);
         self.ends.set(self.ends.get().max(far));
         self.keep_while_used().await;
     }
@@ -130,6 +122,14 @@ impl Lease {
             self.is_fresh(now) && now.duration_since(since) < IDLE
         })
         .await;
+    }
+}
+
+impl EndsEarly for Lease {
+    /// Whether the statement of this number waits behind another one that takes long.
+    fn ends_early(&self, statement: u64, now: Instant) -> bool {
+        self.look(now);
+        self.slow.get() && self.connection.first_statement() != Some(statement)
     }
 }
 
@@ -254,11 +254,9 @@ async fn open(url: DatabaseUrl, lease: Duration) -> Outcome {
     let began = Instant::now();
     let connection = Connection::open(&url).await?;
     let opened = Instant::now();
-    let checkout = opened - began;
     Ok(Rc::new(Lease {
         connection,
-        checkout,
-        round_trip: Cell::new(checkout),
+        round_trip: Cell::new(opened - began),
         ends: Cell::new(opened + lease),
         used: Cell::new(true),
         idle_since: Cell::new(None),
@@ -275,20 +273,20 @@ struct OpenGuard {
 
 impl OpenGuard {
     async fn finish(self, outcome: Outcome) {
-        let Ok(lease) = &outcome else {
-            self.opening.outcome.get_or_init(|| outcome);
-            return;
-        };
-        let lease = Rc::clone(lease);
+        let lease = outcome.as_ref().ok().cloned();
         // Where it was given up, another one may be there already.
-        let is_needed = self.shared.usable().is_none();
-        if is_needed {
-            *self.shared.current.borrow_mut() = Rc::downgrade(&lease);
+        if let Some(lease) = &lease
+            && self.shared.usable().is_none()
+        {
+            *self.shared.current.borrow_mut() = Rc::downgrade(lease);
         }
         self.opening.outcome.get_or_init(|| outcome);
-        let is_awaited = Rc::strong_count(&self.opening) > 1 + usize::from(self.is_present());
+        let opening = Rc::clone(&self.opening);
         drop(self);
-        if is_needed && !is_awaited {
+        // It is for the requests to come where nobody waits for it any more.
+        if let Some(lease) = lease
+            && Rc::strong_count(&opening) == 1
+        {
             lease.keep_while_used().await;
         }
     }

@@ -6,12 +6,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use futures::future::{Either, select};
+use futures::future::select;
 
 use super::breaker::SharedBreaker;
 use super::connection::{Lease, Origin, SharedConnection};
 use super::signal::spawn_detached;
-use super::timer::{Asked, Stopped, timeout, timeout_at, unless};
+use super::timer::{Early, EndsEarly, Stopped, timeout, timeout_at, unless};
 use crate::rules::budget::Place;
 use crate::rules::candidates::Candidate;
 use crate::rules::database_url::DatabaseUrl;
@@ -40,13 +40,21 @@ pub(crate) struct Target {
 /// How long it may take to see whether a candidate is there.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
-/// Which connection a statement runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
+/// A connection for a statement.
+enum Held {
     /// The one that the requests of the instance share.
-    Shared,
-    /// One that nobody else waits for, out of a pool of its own.
-    Dedicated,
+    Shared(Rc<Lease>, Origin),
+    /// One that nobody else waits for.
+    Dedicated(Connection),
+}
+
+impl Held {
+    fn connection(&self) -> &Connection {
+        match self {
+            Self::Shared(lease, _) => lease.connection(),
+            Self::Dedicated(connection) => connection,
+        }
+    }
 }
 
 /// Why a statement has no result on a connection.
@@ -72,6 +80,11 @@ impl Time {
     /// Until when the candidate may be silent that has last said something at this time.
     pub(crate) fn silent_until(self, said: Instant) -> Instant {
         (said + self.silence).min(self.end)
+    }
+
+    /// Moves that time, so that half of the silence is left from now on: nobody may have polled this request meanwhile.
+    fn half_more(self, silent_until: Instant) -> Instant {
+        silent_until.max(Instant::now() + self.silence / 2).min(self.end)
     }
 }
 
@@ -100,23 +113,15 @@ impl Target {
     ) -> Result<T, Failure> {
         let mut silent_until = time.silent_until(time.began);
         let mut retries = time.place.retries();
-        let mut connection = Use::Shared;
         // Where many take long, each would only hold up others on the next connection.
         let mut may_move = true;
         loop {
-            let stop = match connection {
-                Use::Shared => match self.on_shared(run, time, silent_until, lease, may_move).await {
-                    Ok(Some(result)) => return Ok(result),
-                    Ok(None) => {
-                        connection = Use::Dedicated;
-                        continue;
-                    }
-                    Err(stop) => stop,
-                },
-                Use::Dedicated => match self.on_dedicated(run, time, silent_until, may_move).await {
+            let stop = match self.connection(time, silent_until, lease).await {
+                Ok(held) => match self.run_on(held, run, time, may_move).await {
                     Ok(result) => return Ok(result),
                     Err(stop) => stop,
                 },
+                Err(failure) => Stop::Failed(failure),
             };
             match stop {
                 Stop::HeldUp => {
@@ -132,68 +137,49 @@ impl Target {
                     retries -= 1;
                 }
             }
-            connection = Use::Shared;
         }
     }
 
-    /// Runs a statement on the shared connection; nothing where that could not be had in time, and another one may be.
-    async fn on_shared<T>(
-        &self,
-        run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
-        time: Time,
-        silent_until: Instant,
-        lease: Duration,
-        may_move: bool,
-    ) -> Result<Option<T>, Stop> {
+    /// The connection that the requests of the instance share, or, where that cannot be had in time, whichever is there
+    /// first: that one all the same, or one that nobody else waits for, out of a pool of its own.
+    async fn connection(&self, time: Time, silent_until: Instant, lease: Duration) -> Result<Held, Failure> {
         // Spin's pool may hand out a connection on which a statement is stuck, and waits for it.
         let until = silent_until - time.silence / 2;
-        let acquired = self.shared.acquire(&self.read_url, lease, until).await;
-        let Some(acquired) = acquired else { return Ok(None) };
-        let (lease, origin) = acquired.map_err(Stop::Failed)?;
-        let began = Instant::now();
-        let result = self.on_lease(run, Time { began, ..time }, &lease, may_move).await?;
-        if origin == Origin::Opened {
-            lease.keep(began.elapsed()).await;
+        if let Some(acquired) = self.shared.acquire(&self.read_url, lease, until).await {
+            return acquired.map(|(lease, origin)| Held::Shared(lease, origin));
         }
-        Ok(Some(result))
-    }
-
-    /// Runs a statement on a connection of its own, or on the shared one where the open of that, given up before, comes first.
-    async fn on_dedicated<T>(
-        &self,
-        run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
-        time: Time,
-        silent_until: Instant,
-        may_move: bool,
-    ) -> Result<T, Stop> {
-        let dedicated = async { Connection::open(&self.isolated_url).await.map(Either::Left) };
-        let late = async { Ok(Either::Right(self.shared.late().await)) };
+        let dedicated = async { Connection::open(&self.isolated_url).await.map(Held::Dedicated) };
+        let late = async { Ok(Held::Shared(self.shared.late().await, Origin::Reused)) };
         let opened = async { select(pin!(dedicated), pin!(late)).await.factor_first().0 };
-        // Also where nobody has polled this request meanwhile.
-        let until = silent_until.max(Instant::now() + time.silence / 2).min(time.end);
-        let opened = timeout_at(until, opened).await.unwrap_or(Err(Failure::TimedOut)).map_err(Stop::Failed)?;
-        let time = Time { began: Instant::now(), ..time };
-        match opened {
-            Either::Left(connection) => self.while_it_answers(run(&connection), time, None).await,
-            Either::Right(lease) => self.on_lease(run, time, &lease, may_move).await,
-        }
+        timeout_at(time.half_more(silent_until), opened).await.unwrap_or(Err(Failure::TimedOut))
     }
 
-    async fn on_lease<T>(
+    async fn run_on<T>(
         &self,
+        held: Held,
         run: &impl AsyncFn(&Connection) -> Result<T, Failure>,
         time: Time,
-        lease: &Rc<Lease>,
         may_move: bool,
     ) -> Result<T, Stop> {
-        let connection = lease.connection();
-        let statement = Rc::new(connection.begin());
+        let began = Instant::now();
+        let time = Time { began, ..time };
+        let connection = held.connection();
+        let statement = connection.begin();
+        let held_up = match &held {
+            Held::Shared(lease, _) if may_move => Some((Rc::clone(lease) as Rc<dyn EndsEarly>, statement.number())),
+            Held::Shared(..) | Held::Dedicated(_) => None,
+        };
         let mut guard = PoisonOnDrop(Some(connection));
-        let held_up = may_move.then(|| lease.held_up(&statement));
         let outcome = self.while_it_answers(run(connection), time, held_up.as_ref()).await;
         // Neither to lag nor to wait behind another statement is a fault of the connection.
         if matches!(outcome, Ok(_) | Err(Stop::Failed(Failure::Behind) | Stop::HeldUp)) {
             guard.0 = None;
+        }
+        drop(guard);
+        drop(statement);
+        if let (Held::Shared(lease, Origin::Opened), Ok(_)) = (held, &outcome) {
+            drop(held_up);
+            lease.keep(began.elapsed()).await;
         }
         outcome
     }
@@ -207,7 +193,7 @@ impl Target {
         &self,
         statement: impl Future<Output = Result<T, Failure>>,
         time: Time,
-        held_up: Option<&Rc<Asked>>,
+        held_up: Option<&Early>,
     ) -> Result<T, Stop> {
         let mut statement = pin!(statement);
         let mut began = time.began;
@@ -223,9 +209,7 @@ impl Target {
             }
             if self.answers.get() == answers {
                 self.look().await;
-                // Also where nobody has polled this request meanwhile.
-                let until = silent_until.max(Instant::now() + time.silence / 2).min(time.end);
-                match unless(until, held_up, statement.as_mut()).await {
+                match unless(time.half_more(silent_until), held_up, statement.as_mut()).await {
                     Ok(result) => return self.answered(result),
                     Err(Stopped::Early) => return Err(Stop::HeldUp),
                     Err(Stopped::Late) if self.answers.get() == answers => {

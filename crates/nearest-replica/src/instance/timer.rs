@@ -19,7 +19,7 @@ use super::signal::{self, Notified, Notifier, spawn_detached};
 
 /// The time between two ticks, at least and at most: how late a sleep may end that was shorter, and a statement see that the
 /// one before it is slow.
-const TICK: RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_millis(25);
+const TICK: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_millis(25);
 
 #[derive(Default)]
 struct Timer {
@@ -31,18 +31,27 @@ struct Timer {
     /// The channels of sleeps that are over: as many as there ever were at once.
     spare: RefCell<Vec<(Notifier, Notified)>>,
     /// Called at each tick until they say `false`.
-    kept: RefCell<Vec<Box<Asked>>>,
+    kept: RefCell<Vec<Box<Keep>>>,
 }
 
-/// What is asked at the time of a tick.
-pub(crate) type Asked = dyn Fn(Instant) -> bool;
+/// What is asked at the time of a tick whether to keep something for longer.
+type Keep = dyn Fn(Instant) -> bool;
+
+/// Who says at each tick whether a sleep ends before its time.
+pub(crate) trait EndsEarly {
+    /// For the sleep of this number.
+    fn ends_early(&self, number: u64, now: Instant) -> bool;
+}
+
+/// One of these, and the number to ask it for.
+pub(crate) type Early = (Rc<dyn EndsEarly>, u64);
 
 /// A sleep that has not ended.
 struct Due {
     number: u64,
     at: Instant,
     /// Says at each tick whether it ends before.
-    early: Option<Rc<Asked>>,
+    early: Option<Early>,
     notifier: Notifier,
 }
 
@@ -66,7 +75,7 @@ struct Sleep {
 }
 
 impl Sleep {
-    fn until(at: Instant, early: Option<Rc<Asked>>) -> Self {
+    fn until(at: Instant, early: Option<Early>) -> Self {
         let (number, notified) = TIMER.with(|timer| {
             let (notifier, notified) = timer.spare.borrow_mut().pop().unwrap_or_else(signal::channel);
             let number = timer.last_number.get() + 1;
@@ -144,7 +153,9 @@ impl Timer {
     }
 
     fn fire_due(&self, now: Instant) {
-        self.due.borrow_mut().retain(|due| due.at > now && !due.early.as_ref().is_some_and(|early| early(now)));
+        self.due.borrow_mut().retain(|due| {
+            due.at > now && !due.early.as_ref().is_some_and(|(early, number)| early.ends_early(*number, now))
+        });
         self.kept.borrow_mut().retain(|keep| keep(now));
     }
 }
@@ -185,7 +196,7 @@ pub(crate) async fn timeout_at<T>(end: Instant, future: impl Future<Output = T>)
 /// Says which of the two.
 pub(crate) async fn unless<T>(
     end: Instant,
-    early: Option<&Rc<Asked>>,
+    early: Option<&Early>,
     mut future: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Stopped> {
     match at_once(future.as_mut()).await {
@@ -194,15 +205,15 @@ pub(crate) async fn unless<T>(
     }
 }
 
-async fn at_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+async fn at_once<T>(mut future: Pin<&mut dyn Future<Output = T>>) -> Poll<T> {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
-/// [`unless`] for a future that was polled a moment ago.
+/// [`unless`] for a future that was polled a moment ago; of any type, so that the code for it is there once.
 async fn unless_ended<T>(
     end: Instant,
-    early: Option<&Rc<Asked>>,
-    mut future: Pin<&mut impl Future<Output = T>>,
+    early: Option<&Early>,
+    mut future: Pin<&mut dyn Future<Output = T>>,
 ) -> Result<T, Stopped> {
     loop {
         let mut sleep = Sleep::until(end, early.cloned());
@@ -225,7 +236,7 @@ async fn unless_ended<T>(
             return Err(Stopped::Late);
         }
         // A sleep may also end where the timer was cut off with the request that had started it.
-        if early.is_some_and(|early| early(now)) {
+        if early.is_some_and(|(early, number)| early.ends_early(*number, now)) {
             return Err(Stopped::Early);
         }
     }

@@ -37,9 +37,8 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// Whether no other one was begun before and has not come to its end.
-    pub(crate) fn is_first(&self) -> bool {
-        self.connection.first_statement() == Some(self.number)
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 }
 
