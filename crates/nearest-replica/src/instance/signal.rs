@@ -21,7 +21,7 @@ pub(crate) fn spawn_later(future: impl Future<Output = ()> + 'static) {
     spawn(future);
 }
 
-/// Wakes its [`Notified`] when it is dropped.
+/// Wakes whoever waits for it when it is dropped.
 pub struct Notifier(#[expect(dead_code, reason = "kept for its Drop")] StreamWriter<u8>);
 
 /// Waits for its [`Notifier`] to be dropped.
