@@ -7,7 +7,9 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use futures::future::join;
-use nearest_replica::parts::{Bookmark, Event, LEASE, Minted, Position, STORE_TIMEOUT, new_name, pause, timeout};
+use nearest_replica::parts::{
+    Bookmark, Event, LAST_EVENT, LEASE, Minted, Position, STORE_TIMEOUT, new_name, pause, timeout,
+};
 use nearest_replica::{Attempt, CandidateKind, Failure, NoAnswer, Problem, Session};
 use spin_sdk::key_value::{Error, Store};
 
@@ -19,8 +21,6 @@ const MOST: usize = 10;
 thread_local! {
     /// What the adapter's reads are not older than, by what this instance has told or been told.
     static COVERED: Cell<Option<Position>> = const { Cell::new(None) };
-    /// Whether the adapter looks for what was seen.
-    static LOOKS: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Settings {
@@ -100,13 +100,7 @@ impl Settings {
     async fn put_down(&self, store: &Store, beside: impl AsyncFnOnce(String)) -> Option<bool> {
         let name = new_name();
         in_time(store.set(Event::Seen.key(), name.clone())).await?;
-        // The adapter looks for it where something was written.
-        if !LOOKS.get() {
-            if in_time(store.get(Event::Written.key())).await?.is_none() {
-                in_time(store.set(Event::Written.key(), new_name())).await?;
-            }
-            LOOKS.set(true);
-        }
+        in_time(store.set(LAST_EVENT, new_name())).await?;
         join(beside(name.clone()), pause(LEASE)).await;
         Some(in_time(store.get(Event::Seen.key())).await?.as_deref() == Some(name.as_bytes()))
     }

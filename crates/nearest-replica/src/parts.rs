@@ -4,7 +4,7 @@
 pub use crate::database::misconfigured;
 pub use crate::instance::breaker::{STORE_TIMEOUT, SharedBreaker, key, now};
 pub use crate::instance::config::variables;
-pub use crate::instance::events::{Event, LEASE, Minted, UNTIL_FINAL, WITHOUT_POSITIONS, new_name};
+pub use crate::instance::events::{Event, LAST_EVENT, LEASE, Minted, UNTIL_FINAL, WITHOUT_POSITIONS, new_name};
 pub use crate::instance::signal::{Notified, Notifier, channel, spawn_detached};
 pub use crate::instance::timer::{pause, timeout};
 pub use crate::position::tells_nothing;

@@ -5,14 +5,15 @@
 //! this instance: a name, that of the last event, whatever the database (one address may be written in many ways). Beside
 //! each, one for each database that is read from replicas says how far a log was at some time after the event that it names:
 //! that of the primary, or what the middleware has found on a replica. Whoever finds the two apart reads from the primary,
-//! and sees to it that the position is minted. A fifth, `uncertain`, is there where a write may still happen: until when.
+//! and sees to it that the position is minted. A fifth, `uncertain`, is there where a write may still happen: until when. And
+//! a sixth changes after each change of the others, so that nobody asks for those where nothing has happened.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use nearest_replica::DatabaseUrl;
 use nearest_replica::parts::{
-    Bookmark, Event, LEASE, Minted, Position, STORE_TIMEOUT, UNTIL_FINAL, WITHOUT_POSITIONS, new_name, now,
+    Bookmark, Event, LAST_EVENT, LEASE, Minted, Position, STORE_TIMEOUT, UNTIL_FINAL, WITHOUT_POSITIONS, new_name, now,
 };
 
 use crate::host::{Host, NoStore};
@@ -68,8 +69,17 @@ pub(crate) struct Unminted {
 thread_local! {
     /// Without a store all there is; with one what it did not take.
     static LOCAL: RefCell<Local> = RefCell::default();
-    /// What the store said, and until when that is good.
-    static LEASED: RefCell<Option<(Instant, Last)>> = const { RefCell::new(None) };
+    /// What the store said.
+    static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) };
+}
+
+/// What the store said, which is still so for as long as its last event is the same.
+#[derive(Clone)]
+struct Known {
+    /// Until when nobody asks.
+    until: Instant,
+    event: Option<String>,
+    last: Last,
 }
 
 /// The names of the last events, and until when a write may still happen, in milliseconds since 1970.
@@ -150,6 +160,7 @@ impl Writes {
         }
         if unsaved.written {
             host.set(store, Event::Written.key(), new_name(), limit).await?;
+            host.set(store, LAST_EVENT, new_name(), limit).await?;
             // A write that came meanwhile sees for itself.
             LOCAL.with_borrow_mut(|local| local.unsaved.written = local.written != written);
         }
@@ -168,17 +179,26 @@ impl Writes {
             self.save(host, STORE_TIMEOUT).await?;
         }
         let asked = Instant::now();
-        let leased = LEASED.with_borrow(|leased| leased.clone().filter(|(end, _)| asked < *end));
-        if let Some((_, last)) = leased {
-            return Ok(last);
+        let known = KNOWN.with_borrow(|known| known.clone());
+        if let Some(known) = &known
+            && asked < known.until
+        {
+            return Ok(known.last.clone());
         }
-        // Where nothing was written, the one question is all that a read costs: whoever has seen something sees to that.
-        let written = host.get(store, Event::Written.key()).await?;
-        let seen = if written.is_some() { host.get(store, Event::Seen.key()).await? } else { None };
-        let uncertain = if written.is_some() { host.get(store, UNCERTAIN).await? } else { None };
-        let uncertain_until = uncertain.and_then(|until| until.parse().ok()).unwrap_or_default();
-        let last = Last { written, uncertain_until, seen };
-        LEASED.set(Some((asked + LEASE, last.clone())));
+        // Most often nothing has happened since, and that is all there is to ask.
+        let event = host.get(store, LAST_EVENT).await?;
+        let last = match known {
+            Some(known) if known.event == event => known.last,
+            Some(_) | None if event.is_none() => Last::default(),
+            Some(_) | None => {
+                let written = host.get(store, Event::Written.key()).await?;
+                let uncertain = host.get(store, UNCERTAIN).await?;
+                let seen = host.get(store, Event::Seen.key()).await?;
+                let uncertain_until = uncertain.and_then(|until| until.parse().ok()).unwrap_or_default();
+                Last { written, uncertain_until, seen }
+            }
+        };
+        KNOWN.set(Some(Known { until: asked + LEASE, event, last: last.clone() }));
         Ok(last)
     }
 }
@@ -189,7 +209,7 @@ fn note() {
         local.written = Some(new_name());
         local.unsaved.written = true;
     });
-    LEASED.take();
+    KNOWN.take();
 }
 
 impl Unminted {

@@ -13,6 +13,9 @@ use super::breaker::{key, now};
 use crate::rules::bookmark::Bookmark;
 use crate::rules::database_url::DatabaseUrl;
 
+/// The record that is written after each of the others but those of positions: another name each time.
+pub const LAST_EVENT: &str = "nearest-replica/floor/last-event";
+
 /// For how long an instance takes what a record has said for true. Whoever has written it waits for as long before anybody is
 /// told, so that nobody who reads then goes by an older answer.
 pub const LEASE: Duration = Duration::from_millis(5);
