@@ -58,7 +58,7 @@ fn rules_are_pure_and_one_file_touches_spins_postgres_interface() {
 #[test]
 fn the_newest_postgres_interface_is_that_of_spin_sdk() {
     let metadata = std::process::Command::new(env!("CARGO"))
-        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+        .args(["metadata", "--locked", "--format-version", "1"])
         .current_dir(repository())
         .output()
         .unwrap();
