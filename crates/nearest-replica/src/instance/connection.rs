@@ -47,7 +47,7 @@ const MOST_OPENS: usize = 2;
 /// A connection that several requests use at once. It goes back to Spin when the last of them drops it.
 pub(crate) struct Lease {
     connection: Connection,
-    /// A round trip, as far as that is known: how long the checkout took, which may be more.
+    /// A round trip, as far as that is known: how long the checkout took, or the first statement, both of which may be more.
     round_trip: Cell<Duration>,
     /// From when on no other request may use it.
     ends: Cell<Instant>,
@@ -104,7 +104,7 @@ impl Lease {
     pub(crate) async fn keep(self: Rc<Self>, statement: Duration) {
         // A checkout is one round trip, a statement two.
         let checkout = self.round_trip.get();
-        self.round_trip.set(checkout.min(statement / 2));
+        self.round_trip.set(checkout.min(statement));
         tick_every(slow(self.round_trip.get()));
         if checkout > FAST_CHECKOUT.max(statement * 3 / 4) {
             return;
