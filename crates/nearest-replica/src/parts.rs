@@ -12,7 +12,7 @@ pub use crate::rules::allowed_host::not_allowed;
 pub use crate::rules::bookmark::{Bookmark, Freshness, Position};
 pub use crate::rules::breaker::{BreakerRecord, Now, State, Timestamp};
 pub use crate::rules::budget::{Place, answer_by};
-pub use crate::rules::recovery::{Blame, Recovery};
+pub use crate::rules::recovery::Blame;
 pub use crate::rules::statement::transaction::{Transaction, first_word, may_commit_in_parts};
 pub use crate::rules::write::Outcome;
 pub use crate::spin::method::name as method_name;

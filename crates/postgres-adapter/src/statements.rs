@@ -43,7 +43,7 @@ pub(crate) enum Runs {
     OnPrimary,
     /// On the primary, and it may write.
     Writes,
-    /// The same in parts: those that were committed stay, also where it fails.
+    /// On the primary, and it may commit a part of its work before it fails.
     WritesInParts,
 }
 

@@ -233,18 +233,22 @@ impl Target {
         let (url, answers) = (self.isolated_url.clone(), Rc::clone(&self.answers));
         spawn_detached(async move {
             let _looking = looking;
-            let probe = async { role(&Connection::open(&url).await?).await };
-            if let Some(Ok(_)) = timeout(LONGEST_LOOK, probe).await {
-                answers.set(answers.get() + 1);
-            }
+            timeout(LONGEST_LOOK, probe(&url, &answers)).await;
         })
         .await;
     }
 
     /// The role of the database, on a connection of its own. Waits without bound.
     pub(crate) async fn probe(&self) -> Result<Role, Failure> {
-        role(&Connection::open(&self.isolated_url).await?).await
+        probe(&self.isolated_url, &self.answers).await
     }
+}
+
+/// The role of the database at `url`, which counts as an answer of its candidate, whoever has asked.
+async fn probe(url: &DatabaseUrl, answers: &Cell<u64>) -> Result<Role, Failure> {
+    let role = role(&Connection::open(url).await?).await?;
+    answers.set(answers.get() + 1);
+    Ok(role)
 }
 
 /// Somebody is just looking whether a candidate is there, until this is dropped.

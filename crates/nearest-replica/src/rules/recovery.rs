@@ -4,7 +4,7 @@ use super::failure::Failure;
 
 /// What to do with a read after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recovery {
+pub(crate) enum Recovery {
     /// Once more on a fresh connection, then on the next candidate.
     Retry,
     /// On the next candidate.
@@ -16,7 +16,7 @@ pub enum Recovery {
 impl Recovery {
     /// After this failure. The states are PostgreSQL's (its manual, appendix A).
     #[must_use]
-    pub fn after(failure: &Failure) -> Self {
+    pub(crate) fn after(failure: &Failure) -> Self {
         match failure {
             Failure::Unreachable(_) | Failure::NotPermitted(_) | Failure::TimedOut | Failure::Behind => Self::FailOver,
             Failure::Lost(_) => Self::Retry,

@@ -42,7 +42,7 @@ pub fn first_word(statement: &str) -> &str {
     }
 }
 
-/// Whether what a statement has done may stay where it fails: what `CALL` and `DO` run may commit in between.
+/// Tells whether a statement that fails may have committed a part of its work, as what `CALL` and `DO` run may.
 #[must_use]
 pub fn may_commit_in_parts(statement: &str) -> bool {
     let first = first_word(statement);
